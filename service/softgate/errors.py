@@ -1,0 +1,119 @@
+"""
+Everything softgate raises on purpose.
+
+* SoftgateError
+  x InvalidInput            the caller can mend the request
+    + MalformedBody         the body is not JSON of the published form
+    + ShapeMismatch         no rows, ragged rows or the wrong number of features
+    + NonFiniteInput        a number that the graph's type cannot hold
+    + TooManyRows           more rows than one request may carry
+    + TextTooLong           a text above the limit
+    + UnknownProfile        a profile that the card does not define
+  x BodyTooLarge            the body is above the limit
+  x UnsupportedEncoding     a compressed body
+  x UnknownModel            no such model is served
+    + UnknownVersion        the model is served, this version of it is not
+  x Overloaded              the queue is full; the caller may retry later
+  x NotReady                the model is still loading; the caller may retry later
+  x ModelError              the operator must mend the folder under models/
+    + CardInvalid           classifier.toml or labels.txt
+    + CalibrationInvalid    calibration.json, or what it is bound to has changed
+    + GraphInvalid          model.onnx does not load, or does not fit its card
+    + GoldenMismatch        the graph no longer gives the logits it gave when golden.json was written
+    + EngineFailed          the graph raised while it ran
+  x DataInvalid             a file of examples cannot be read
+  x StartupFailed           the server cannot start
+
+`code` is part of the public API: clients match on it, so it never changes.
+No status code appears here; `web/errors.py` owns that table.
+"""
+
+
+class SoftgateError(Exception):
+    """Base class: catch this one to catch everything softgate raises on purpose."""
+
+    code = "internal"
+
+
+class InvalidInput(SoftgateError):
+    code = "invalid_input"
+
+
+class MalformedBody(InvalidInput):
+    code = "malformed_body"
+
+
+class ShapeMismatch(InvalidInput):
+    code = "shape_mismatch"
+
+
+class NonFiniteInput(InvalidInput):
+    code = "non_finite_input"
+
+
+class TooManyRows(InvalidInput):
+    code = "too_many_rows"
+
+
+class TextTooLong(InvalidInput):
+    code = "text_too_long"
+
+
+class UnknownProfile(InvalidInput):
+    code = "unknown_profile"
+
+
+class BodyTooLarge(SoftgateError):
+    code = "body_too_large"
+
+
+class UnsupportedEncoding(SoftgateError):
+    code = "unsupported_encoding"
+
+
+class UnknownModel(SoftgateError):
+    code = "unknown_model"
+
+
+class UnknownVersion(UnknownModel):
+    code = "unknown_version"
+
+
+class Overloaded(SoftgateError):
+    code = "overloaded"
+
+
+class NotReady(SoftgateError):
+    code = "not_ready"
+
+
+class ModelError(SoftgateError):
+    code = "model_error"
+
+
+class CardInvalid(ModelError):
+    code = "card_invalid"
+
+
+class CalibrationInvalid(ModelError):
+    code = "calibration_invalid"
+
+
+class GraphInvalid(ModelError):
+    code = "graph_invalid"
+
+
+class GoldenMismatch(ModelError):
+    code = "golden_mismatch"
+
+
+class EngineFailed(ModelError):
+    code = "engine_failed"
+
+
+class DataInvalid(SoftgateError):
+    code = "data_invalid"
+
+
+class StartupFailed(SoftgateError):
+    code = "startup_failed"
