@@ -1,0 +1,136 @@
+"""
+One run at a time; the next run takes what has queued up meanwhile.
+
+An idle model runs a request at once, so batching adds no delay unless the card asks for one. `take` decides, the class
+acts.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from softgate.errors import Overloaded
+from softgate.types import Floats
+
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True, eq=False)
+class Job(Generic[Payload, Result]):
+    """One request's rows on their way through the graph."""
+
+    payload: Payload
+    n_rows: int
+    group: Hashable
+    """Only jobs of one group share a run: same shape, same type."""
+    queued_at: float
+    future: asyncio.Future[Result]
+
+
+def take(queue: Iterable[Job[Payload, Result]], *, max_rows: int) -> list[Job[Payload, Result]]:
+    """
+    The jobs of the next run: the oldest, and after it all of its group, oldest first, that fit in `max_rows`.
+
+    The oldest is taken even where it alone exceeds `max_rows`, so no request waits for ever.
+    """
+    taken: list[Job[Payload, Result]] = []
+    rows = 0
+    for job in queue:
+        if taken and (job.group != taken[0].group or rows + job.n_rows > max_rows):
+            continue
+        taken.append(job)
+        rows += job.n_rows
+        if rows >= max_rows:
+            break
+    return taken
+
+
+class Batcher(Generic[Payload, Result]):
+    """Feeds `run` on `executor`, a batch at a time. Not thread-safe: call it from one event loop."""
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Job[Payload, Result]]], Sequence[Result | Exception]],
+        *,
+        executor: Executor,
+        clock: Callable[[], float],
+        max_rows: int,
+        max_queue: int,
+        max_delay_seconds: float,
+        depth: Floats,
+    ) -> None:
+        """
+        `run` answers for each job, in order, its result or the error that is its own.
+
+        `depth`, shape (1,), is where the number of queued rows is kept, so that a scrape can see it.
+        """
+        self._run = run
+        self._executor = executor
+        self._clock = clock
+        self._max_rows = max_rows
+        self._max_queue = max_queue
+        self._max_delay_seconds = max_delay_seconds
+        self._queue: deque[Job[Payload, Result]] = deque()
+        self._running = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._depth = depth
+
+    async def submit(self, payload: Payload, *, n_rows: int, group: Hashable) -> Result:
+        """The result of `payload`. Raises Overloaded where the queue is full, and what its run raises."""
+        queued = int(self._depth[0])
+        if queued and queued + n_rows > self._max_queue:
+            raise Overloaded(
+                f"Expected at most {self._max_queue} rows in the queue; it holds {queued}, and {n_rows} more came."
+            )
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        job = Job(payload, n_rows, group, self._clock(), future)
+        self._queue.append(job)
+        self._depth[0] += n_rows
+        if not self._running:
+            self._schedule(loop)
+        return await future
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._max_delay_seconds == 0.0 or self._depth[0] >= self._max_rows:
+            self._start(loop)
+        elif self._timer is None:
+            self._timer = loop.call_later(self._max_delay_seconds, self._start, loop)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        # A caller that has left took its future along: its rows never reach the graph.
+        self._queue = deque(job for job in self._queue if not job.future.done())
+        jobs = take(self._queue, max_rows=self._max_rows)
+        taken = set(map(id, jobs))
+        self._queue = deque(job for job in self._queue if id(job) not in taken)
+        self._depth[0] = sum(job.n_rows for job in self._queue)
+        if jobs:
+            self._running = True
+            run = loop.run_in_executor(self._executor, self._run, jobs)
+            run.add_done_callback(lambda finished: self._finish(loop, jobs, finished))
+
+    def _finish(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        jobs: Sequence[Job[Payload, Result]],
+        finished: "asyncio.Future[Sequence[Result | Exception]]",
+    ) -> None:
+        self._running = False
+        failure = finished.exception()
+        results = [failure] * len(jobs) if failure is not None else finished.result()
+        for job, result in zip(jobs, results, strict=True):
+            if job.future.done():
+                continue
+            if isinstance(result, BaseException):
+                job.future.set_exception(result)
+            else:
+                job.future.set_result(result)
+        if self._queue:
+            self._start(loop)

@@ -1,0 +1,229 @@
+"""
+The classifier card: `classifier.toml` and `labels.txt`, read into frozen values.
+
+A mistake does not stop the reading: one CardInvalid names all of them, each with file, key, what was got and what was
+wanted.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from softgate.errors import CardInvalid
+from softgate.numerics.activations import ACTIVATIONS
+from softgate.runtime.calibration import DEFAULT_PROFILE
+from softgate.runtime.inputs import INPUTS
+from softgate.runtime.outputs import OUTPUTS
+from softgate.runtime.table import Table, shown
+
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+MAX_LABEL_CHARACTERS = 128
+# Multi-label decisions (several labels of one row may hold) are another policy than the five steps.
+SINGLE_LABEL = tuple(sorted(ACTIVATIONS.keys() - {"sigmoid"}))
+
+
+@dataclass(frozen=True, slots=True)
+class InputCard:
+    kind: str
+    tensor: str | None
+    """Name of the graph's input; None: the graph has just one."""
+    max_tokens: int
+    """A text is cut after so many tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCard:
+    kind: str
+    tensor: str | None
+    """Name of the graph's output; None: the graph has just one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    precision: float
+    risk: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingCard:
+    fallback: str
+    abstain: str
+    precision: float
+    risk: float
+    out_of_scope: float
+    coverage: float
+    clarify: int
+    threshold: float | None
+    thresholds: Mapping[str, float]
+    routes: Mapping[str, str]
+    profiles: Mapping[str, Profile]
+
+
+@dataclass(frozen=True, slots=True)
+class ServingCard:
+    max_batch: int
+    max_delay_ms: float
+    max_queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    name: str
+    activation: str
+    version: int | None
+    input: InputCard
+    output: OutputCard
+    routing: RoutingCard
+    serving: ServingCard
+    alarm_every: int
+    raw: Mapping[str, Any]
+    """The file's own values: what a calibration is bound to, so that a new default voids no promise."""
+
+
+def read_card(path: Path) -> Card:
+    """The card at `path`. Raises CardInvalid."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise CardInvalid(f"{path}: there is no such file. A model folder holds a classifier.toml.") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+        raise CardInvalid(f"{path}: not a readable TOML file: {exc}.") from exc
+    mistakes: list[str] = []
+    card = _card(Table(values, place="", mistakes=mistakes), values)
+    if mistakes:
+        raise CardInvalid(f"{path}: " + f"\n{path}: ".join(mistakes))
+    return card
+
+
+def _card(table: Table, raw: Mapping[str, Any]) -> Card:
+    card = Card(
+        name=table.text("name", pattern=MODEL_NAME),
+        activation=table.text("activation", one_of=SINGLE_LABEL),
+        version=table.integer("version", None, low=1, high=10**9),
+        input=_input(table.table("input")),
+        output=_output(table.table("output")),
+        routing=_routing(table.table("routing")),
+        serving=_serving(table.table("serving")),
+        alarm_every=_alarm_every(table.table("monitoring")),
+        raw=raw,
+    )
+    table.finish()
+    return card
+
+
+def _input(table: Table) -> InputCard:
+    card = InputCard(
+        kind=table.text("kind", one_of=tuple(INPUTS)),
+        tensor=table.text("tensor", None),
+        max_tokens=table.integer("max_tokens", 512, low=1, high=100_000),
+    )
+    table.finish()
+    return card
+
+
+def _output(table: Table) -> OutputCard:
+    card = OutputCard(kind=table.text("kind", "logits", one_of=tuple(OUTPUTS)), tensor=table.text("tensor", None))
+    table.finish()
+    return card
+
+
+def _routing(table: Table) -> RoutingCard:
+    fallback = table.text("fallback")
+    precision = table.number("precision", 0.95, low=0.0, high=1.0)
+    risk = table.number("risk", 0.1, low=0.0, high=1.0)
+    card = RoutingCard(
+        fallback=fallback,
+        abstain=table.text("abstain", None) or fallback,
+        precision=precision,
+        risk=risk,
+        out_of_scope=table.number("out_of_scope", 0.05, low=0.0, high=1.0),
+        coverage=table.number("coverage", 0.95, low=0.0, high=1.0),
+        clarify=table.integer("clarify", 3, low=0, high=100),
+        threshold=table.number("threshold", None, low=0.0, high=1.0),
+        thresholds=_thresholds(table.table("thresholds")),
+        routes=_routes(table.table("routes")),
+        profiles=_profiles(table.table("profiles"), precision=precision, risk=risk),
+    )
+    table.finish()
+    return card
+
+
+def _thresholds(table: Table) -> Mapping[str, float]:
+    return {route: table.number(route, low=0.0, high=1.0) for route in table.names()}
+
+
+def _routes(table: Table) -> Mapping[str, str]:
+    return {label: table.text(label) for label in table.names()}
+
+
+def _profiles(table: Table, *, precision: float, risk: float) -> Mapping[str, Profile]:
+    profiles = {}
+    for name in table.names():
+        profile = table.table(name)
+        profiles[name] = Profile(
+            precision=profile.number("precision", precision, low=0.0, high=1.0),
+            risk=profile.number("risk", risk, low=0.0, high=1.0),
+        )
+        profile.finish()
+    if DEFAULT_PROFILE in profiles:
+        table.note(DEFAULT_PROFILE, "a request without a profile has this one; wanted another name.")
+    return profiles
+
+
+def _serving(table: Table) -> ServingCard:
+    card = ServingCard(
+        max_batch=table.integer("max_batch", 32, low=1, high=65_536),
+        max_delay_ms=table.number("max_delay_ms", 0.0, low=0.0, high=1000.0),
+        max_queue=table.integer("max_queue", 1024, low=1, high=1_000_000),
+    )
+    table.finish()
+    return card
+
+
+def _alarm_every(table: Table) -> int:
+    rows: int = table.integer("alarm_every", 10_000, low=100, high=10**9)
+    table.finish()
+    return rows
+
+
+def read_labels(path: Path) -> tuple[tuple[str, ...], bytes]:
+    """The label names in the order of the graph's columns, and the bytes they came from. Raises CardInvalid."""
+    try:
+        content = path.read_bytes()
+        labels = tuple(content.decode("utf-8").removesuffix("\n").split("\n"))
+    except FileNotFoundError as exc:
+        raise CardInvalid(f"{path}: there is no such file. It holds one label per line, in the graph's order.") from exc
+    except (UnicodeDecodeError, OSError) as exc:
+        raise CardInvalid(f"{path}: not a readable UTF-8 file: {exc}.") from exc
+    first: dict[str, int] = {}
+    for line, label in enumerate(labels, start=1):
+        if not label.strip() or not label.isprintable() or len(label) > MAX_LABEL_CHARACTERS:
+            raise CardInvalid(
+                f"{path}, line {line}: got {shown(label)}, "
+                f"wanted a printable name of 1 to {MAX_LABEL_CHARACTERS} characters."
+            )
+        if label in first:
+            raise CardInvalid(f"{path}, line {line}: {shown(label)} stands on line {first[label]} already.")
+        first[label] = line
+    return labels, content
+
+
+def check_names(card: Card, labels: tuple[str, ...], *, path: Path) -> None:
+    """Every label and route that the card names must exist. Raises CardInvalid."""
+    known = set(labels)
+    mistakes = [
+        f"{path}: routing.routes.{label}: unknown label; labels.txt does not hold it."
+        for label in card.routing.routes
+        if label not in known
+    ]
+    routes = {card.routing.routes.get(label, label) for label in labels}
+    mistakes += [
+        f"{path}: routing.thresholds.{route}: unknown route; wanted one of {shown(sorted(routes))}."
+        for route in card.routing.thresholds
+        if route not in routes
+    ]
+    if mistakes:
+        raise CardInvalid("\n".join(mistakes))

@@ -1,0 +1,288 @@
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Executor, Future
+from functools import wraps
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+from softgate.errors import Overloaded
+from softgate.runtime.batcher import Batcher, Job
+
+Answer: TypeAlias = str | Exception
+Run: TypeAlias = Callable[[Sequence[Job[str, str]]], Sequence[Answer]]
+
+
+class HandLoop(asyncio.SelectorEventLoop):
+    """A loop whose clock is moved by hand."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+
+class HandExecutor(Executor):
+    """Runs what was submitted when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def step() -> None:
+            try:
+                result = fn(*args, **kwargs)
+            except Exception as exc:
+                future.set_exception(exc)
+            else:
+                future.set_result(result)
+
+        self.waiting.append(step)
+        return future
+
+
+class Bench:
+    """A batcher, what it ran, and the hands that move its executor and its clock."""
+
+    def __init__(self, *, run: Run | None = None, max_rows: int = 4, max_queue: int = 100, delay: float = 0.0) -> None:
+        self.ran: list[list[str]] = []
+        self.executor = HandExecutor()
+        self.depth = np.zeros(1)
+        self._run = run or (lambda jobs: [job.payload.upper() for job in jobs])
+        self.batcher: Batcher[str, str] = Batcher(
+            self._noted,
+            executor=self.executor,
+            clock=lambda: 0.0,
+            max_rows=max_rows,
+            max_queue=max_queue,
+            max_delay_seconds=delay,
+            depth=self.depth,
+        )
+
+    def _noted(self, jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
+        self.ran.append([job.payload for job in jobs])
+        return self._run(jobs)
+
+    async def submit(self, payload: str, *, group: str = "") -> "asyncio.Task[str]":
+        """A request of as many rows as its payload has letters, on its way."""
+        coroutine = self.batcher.submit(payload, n_rows=len(payload), group=group)
+        task = asyncio.get_running_loop().create_task(coroutine)
+        await turns()
+        return task
+
+    async def step(self) -> None:
+        """Let the run under way end."""
+        self.executor.waiting.pop(0)()
+        await turns()
+
+
+async def turns() -> None:
+    """Let everything that is ready run."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def played(scene: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    @wraps(scene)
+    def test() -> None:
+        with asyncio.Runner(loop_factory=HandLoop) as runner:
+            runner.run(scene())
+
+    return test
+
+
+async def advance(seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, HandLoop)
+    loop.now += seconds
+    await turns()
+
+
+@played
+async def test_an_idle_model_runs_a_request_at_once() -> None:
+    bench = Bench()
+    task = await bench.submit("a")
+    await bench.step()
+
+    assert await task == "A"
+    assert bench.ran == [["a"]]
+
+
+@played
+async def test_requests_that_come_during_a_run_share_the_next_one() -> None:
+    bench = Bench()
+    tasks = [await bench.submit(payload) for payload in ("a", "bb", "c")]
+    assert (len(bench.executor.waiting), bench.depth[0]) == (1, 3)
+    await bench.step()
+    await bench.step()
+
+    assert [await task for task in tasks] == ["A", "BB", "C"]
+    assert bench.ran == [["a"], ["bb", "c"]]
+
+
+@played
+async def test_what_exceeds_a_run_waits_for_the_one_after() -> None:
+    bench = Bench(max_rows=2)
+    tasks = [await bench.submit(payload) for payload in ("a", "b", "cccc", "d", "e")]
+    for _ in range(4):
+        await bench.step()
+
+    assert [await task for task in tasks] == ["A", "B", "CCCC", "D", "E"]
+    assert bench.ran == [["a"], ["b", "d"], ["cccc"], ["e"]]
+    assert (bench.depth[0], bench.executor.waiting) == (0, [])
+
+
+@played
+async def test_groups_do_not_share_a_run() -> None:
+    bench = Bench()
+    tasks = [await bench.submit(payload, group=payload[0]) for payload in ("a", "x1", "y1", "x2")]
+    for _ in range(3):
+        await bench.step()
+
+    assert [await task for task in tasks] == ["A", "X1", "Y1", "X2"]
+    assert bench.ran == [["a"], ["x1", "x2"], ["y1"]]
+
+
+@played
+async def test_the_rows_of_a_caller_that_left_never_run_and_its_companions_are_answered() -> None:
+    bench = Bench()
+    first, left, stayed = [await bench.submit(payload) for payload in ("a", "b", "c")]
+    left.cancel()
+    await bench.step()
+    await bench.step()
+
+    assert [await first, await stayed] == ["A", "C"]
+    assert left.cancelled()
+    assert bench.ran == [["a"], ["c"]]
+
+
+@played
+async def test_a_caller_that_leaves_during_its_run_harms_no_companion() -> None:
+    bench = Bench()
+    await bench.submit("a")
+    left, stayed = [await bench.submit(payload) for payload in ("b", "c")]
+    await bench.step()
+    left.cancel()
+    await bench.step()
+
+    assert await stayed == "C"
+    assert left.cancelled()
+
+
+@played
+async def test_when_all_that_waited_have_left_nothing_runs() -> None:
+    bench = Bench()
+    first, left = await bench.submit("a"), await bench.submit("b")
+    left.cancel()
+    await bench.step()
+    assert await first == "A"
+    assert (bench.depth[0], bench.executor.waiting) == (0, [])
+
+    again = await bench.submit("c")
+    await bench.step()
+
+    assert await again == "C"
+
+
+@played
+async def test_an_error_of_one_job_is_its_own() -> None:
+    def run(jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
+        return [ValueError(job.payload) if job.payload == "bad" else job.payload for job in jobs]
+
+    bench = Bench(run=run, max_rows=10)
+    tasks = [await bench.submit(payload) for payload in ("a", "b", "bad", "c")]
+    await bench.step()
+    await bench.step()
+
+    assert [await tasks[0], await tasks[1], await tasks[3]] == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="bad"):
+        await tasks[2]
+
+
+@played
+async def test_an_error_of_the_run_reaches_all_of_its_jobs_and_the_next_run_goes_on() -> None:
+    def run(jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
+        if len(jobs) == 2:
+            raise RuntimeError("broken")
+        return [job.payload for job in jobs]
+
+    bench = Bench(run=run)
+    tasks = [await bench.submit(payload) for payload in ("a", "b", "c", "dddd")]
+    for _ in range(3):
+        await bench.step()
+
+    for task in tasks[1:3]:
+        with pytest.raises(RuntimeError, match="broken"):
+            await task
+    assert [await tasks[0], await tasks[3]] == ["a", "dddd"]
+
+
+@played
+async def test_a_full_queue_refuses_and_says_what_it_holds() -> None:
+    bench = Bench(max_queue=3)
+    tasks = [await bench.submit(payload) for payload in ("a", "bb")]
+    refused = await bench.submit("cc")
+    with pytest.raises(Overloaded) as caught:
+        await refused
+    assert str(caught.value) == "Expected at most 3 rows in the queue; it holds 2, and 2 more came."
+
+    tasks.append(await bench.submit("d"))
+    await bench.step()
+    await bench.step()
+
+    assert [await task for task in tasks] == ["A", "BB", "D"]
+
+
+@played
+async def test_an_empty_queue_takes_a_request_larger_than_itself() -> None:
+    bench = Bench(max_queue=2)
+    tasks = [await bench.submit(payload) for payload in ("aaa", "bbb")]
+    await bench.step()
+    await bench.step()
+
+    assert [await task for task in tasks] == ["AAA", "BBB"]
+
+
+@played
+async def test_a_delay_gathers_what_comes_meanwhile() -> None:
+    bench = Bench(delay=0.01)
+    tasks = [await bench.submit("a")]
+    await advance(0.009)
+    tasks.append(await bench.submit("b"))
+    assert bench.executor.waiting == []
+    await advance(0.001)
+    await bench.step()
+
+    assert [await task for task in tasks] == ["A", "B"]
+    assert bench.ran == [["a", "b"]]
+
+
+@played
+async def test_a_full_batch_does_not_wait_out_the_delay() -> None:
+    bench = Bench(delay=0.01)
+    tasks = [await bench.submit(payload) for payload in ("a", "bbb")]
+    await bench.step()
+    assert [await task for task in tasks] == ["A", "BBB"]
+
+    # The old timer is gone: the next request gets a whole delay of its own.
+    await advance(0.005)
+    late = await bench.submit("c")
+    await advance(0.006)
+    assert bench.executor.waiting == []
+    await advance(0.004)
+    await bench.step()
+
+    assert await late == "C"
+
+
+@played
+async def test_a_delay_that_ends_after_every_caller_left_runs_nothing() -> None:
+    bench = Bench(delay=0.01)
+    left = await bench.submit("a")
+    left.cancel()
+    await advance(0.01)
+
+    assert (bench.depth[0], bench.executor.waiting, left.cancelled()) == (0, [], True)

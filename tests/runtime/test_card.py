@@ -1,0 +1,233 @@
+from pathlib import Path
+
+import pytest
+
+from softgate.errors import CardInvalid
+from softgate.runtime.card import (
+    Card,
+    InputCard,
+    OutputCard,
+    Profile,
+    RoutingCard,
+    ServingCard,
+    check_names,
+    read_card,
+)
+
+SHORT = """
+name = "toy"
+activation = "softmax"
+[input]
+kind = "tensor"
+[routing]
+fallback = "human"
+"""
+WHOLE = """
+name = "clinc150"
+activation = "entmax15"
+version = 2
+[input]
+kind = "text"
+tensor = "ids"
+max_tokens = 64
+[output]
+tensor = "scores"
+kind = "log_probabilities"
+[routing]
+fallback = "human"
+abstain = "smalltalk"
+precision = 0.9
+risk = 0.2
+out_of_scope = 0
+coverage = 0.8
+clarify = 0
+threshold = 0.7
+[routing.thresholds]
+banking = 0.9
+[routing.routes]
+transfer = "banking"
+[routing.profiles.high_risk]
+precision = 0.99
+[routing.profiles.screening]
+risk = 0.3
+[serving]
+max_batch = 8
+max_delay_ms = 2.5
+max_queue = 16
+[monitoring]
+alarm_every = 500
+"""
+
+
+def read(folder: Path, text: str) -> Card:
+    path = folder / "classifier.toml"
+    path.write_text(text)
+    return read_card(path)
+
+
+def refusal(folder: Path, text: str) -> list[str]:
+    """The mistakes named, without the file's name, which all of them start with."""
+    with pytest.raises(CardInvalid) as caught:
+        read(folder, text)
+    start = f"{folder / 'classifier.toml'}: "
+    lines = str(caught.value).split("\n")
+    assert all(line.startswith(start) for line in lines)
+    return [line.removeprefix(start) for line in lines]
+
+
+def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
+    card = read(tmp_path, WHOLE)
+
+    assert (card.name, card.activation, card.version, card.alarm_every) == ("clinc150", "entmax15", 2, 500)
+    assert card.input == InputCard(kind="text", tensor="ids", max_tokens=64)
+    assert card.output == OutputCard(kind="log_probabilities", tensor="scores")
+    assert card.routing == RoutingCard(
+        fallback="human",
+        abstain="smalltalk",
+        precision=0.9,
+        risk=0.2,
+        out_of_scope=0.0,
+        coverage=0.8,
+        clarify=0,
+        threshold=0.7,
+        thresholds={"banking": 0.9},
+        routes={"transfer": "banking"},
+        profiles={"high_risk": Profile(precision=0.99, risk=0.2), "screening": Profile(precision=0.9, risk=0.3)},
+    )
+    assert card.serving == ServingCard(max_batch=8, max_delay_ms=2.5, max_queue=16)
+
+
+def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) -> None:
+    card = read(tmp_path, SHORT)
+
+    assert (card.version, card.alarm_every) == (None, 10_000)
+    assert card.input == InputCard(kind="tensor", tensor=None, max_tokens=512)
+    assert card.output == OutputCard(kind="logits", tensor=None)
+    assert card.routing == RoutingCard(
+        fallback="human",
+        abstain="human",
+        precision=0.95,
+        risk=0.1,
+        out_of_scope=0.05,
+        coverage=0.95,
+        clarify=3,
+        threshold=None,
+        thresholds={},
+        routes={},
+        profiles={},
+    )
+    assert card.serving == ServingCard(max_batch=32, max_delay_ms=0.0, max_queue=1024)
+
+
+def test_the_raw_values_hold_no_default(tmp_path: Path) -> None:
+    assert read(tmp_path, SHORT).raw == {
+        "name": "toy",
+        "activation": "softmax",
+        "input": {"kind": "tensor"},
+        "routing": {"fallback": "human"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('name = "toy"', "", r"name: missing; wanted a string matching [a-z0-9][a-z0-9._-]{0,62}."),
+        ('"toy"', '"Toy!"', r"name: got 'Toy!', wanted a string matching [a-z0-9][a-z0-9._-]{0,62}."),
+        ('"softmax"', '"tanh"', "activation: got 'tanh', wanted one of entmax15, softmax, sparsemax."),
+        ('"softmax"', '"sigmoid"', "activation: got 'sigmoid', wanted one of entmax15, softmax, sparsemax."),
+        ("[input]", "version = 0\n[input]", "version: got 0, wanted an integer from 1 to 1000000000."),
+        ("[input]", "version = true\n[input]", "version: got True, wanted an integer from 1 to 1000000000."),
+        ("[input]", "version = 1.0\n[input]", "version: got 1.0, wanted an integer from 1 to 1000000000."),
+        ('"tensor"', '"sound"', "input.kind: got 'sound', wanted one of tensor, text."),
+        ('"tensor"', '"text"\nmax_tokens = 0', "input.max_tokens: got 0, wanted an integer from 1 to 100000."),
+        ('[input]\nkind = "tensor"', "", "input.kind: missing; wanted one of tensor, text."),
+        ('"human"', "5", "routing.fallback: got 5, wanted a string."),
+        ('"human"', '""', "routing.fallback: got '', wanted a string."),
+        ('fallback = "human"', "", "routing.fallback: missing; wanted a string."),
+    ],
+)
+def test_a_mistake_in_what_a_card_must_say_is_named_once(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path, SHORT.replace(old, new, 1)) == [message]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("threshold = true", "routing.threshold: got True, wanted a number from 0 to 1."),
+        ('threshold = "0.7"', "routing.threshold: got '0.7', wanted a number from 0 to 1."),
+        ("threshold = 1.1", "routing.threshold: got 1.1, wanted a number from 0 to 1."),
+        ("precision = nan", "routing.precision: got nan, wanted a number from 0 to 1."),
+        ("risk = inf", "routing.risk: got inf, wanted a number from 0 to 1."),
+        ("clarify = 2.5", "routing.clarify: got 2.5, wanted an integer from 0 to 100."),
+        ("abstain = 1979-05-27", "routing.abstain: got datetime.date(1979, 5, 27), wanted a string."),
+        ("thresholds = {human = -1}", "routing.thresholds.human: got -1, wanted a number from 0 to 1."),
+        ("thresholds = 3", "routing.thresholds: got 3, wanted a table."),
+        ("routes = {transfer = []}", "routing.routes.transfer: got [], wanted a string."),
+        ("profiles = {bold = 1}", "routing.profiles.bold: got 1, wanted a table."),
+        ("profiles = {bold = {risk = 2}}", "routing.profiles.bold.risk: got 2, wanted a number from 0 to 1."),
+        ("profiles = {bold = {rsik = 0}}", "routing.profiles.bold.rsik: unknown key; did you mean risk?"),
+        (
+            "profiles = {default = {}}",
+            "routing.profiles.default: a request without a profile has this one; wanted another name.",
+        ),
+        ("[serving]\nmax_batch = 0", "serving.max_batch: got 0, wanted an integer from 1 to 65536."),
+        ("[serving]\nmax_delay_ms = -1", "serving.max_delay_ms: got -1, wanted a number from 0 to 1000."),
+        ("[serving]\nmax_queue = 1.5", "serving.max_queue: got 1.5, wanted an integer from 1 to 1000000."),
+        ("[monitoring]\nalarm_every = 3", "monitoring.alarm_every: got 3, wanted an integer from 100 to 1000000000."),
+        ("[monitoring]\nwindow = 3", "monitoring.window: unknown key; known here: alarm_every."),
+        ("threshhold = 0.7", "routing.threshhold: unknown key; did you mean threshold?"),
+        ("[ruoting]", "ruoting: unknown key; did you mean routing?"),
+        ("[output]\nkind = 'z'", "output.kind: got 'z', wanted one of logits, probabilities, log_probabilities."),
+    ],
+)
+def test_a_mistake_in_what_a_card_may_say_is_named_once(line: str, message: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path, SHORT + line) == [message]
+
+
+def test_several_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    text = SHORT.replace('"toy"', "1").replace('"tensor"', '"txt"') + "precison = 2\nrisk = -1"
+
+    assert [line.partition(":")[0] for line in refusal(tmp_path, text)] == [
+        "name",
+        "input.kind",
+        "routing.risk",
+        "routing.precison",
+    ]
+
+
+def test_a_value_too_long_to_quote_is_cut(tmp_path: Path) -> None:
+    (line,) = refusal(tmp_path, SHORT + f'abstain = ["{"x" * 1000}"]')
+
+    assert len(line) < 120
+
+
+@pytest.mark.parametrize("content", [b"name = ", b"name = 'a'\nname = 'b'", b"\xff\xfe", b"\xef\xbb\xbfname = 'a'"])
+def test_a_file_that_is_no_toml_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "classifier.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(CardInvalid, match=r"classifier\.toml: not a readable TOML file: "):
+        read_card(path)
+
+
+def test_a_missing_card_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CardInvalid, match=r"classifier\.toml: there is no such file\. A model folder holds a "):
+        read_card(tmp_path / "classifier.toml")
+
+
+def test_a_route_for_an_unknown_label_and_a_threshold_for_an_unknown_route_are_named(tmp_path: Path) -> None:
+    card = read(tmp_path, SHORT + 'routes = {a = "ab", b = "ab", d = "e"}\nthresholds = {ab = 0.5, c = 0.5, b = 0.1}')
+
+    with pytest.raises(CardInvalid) as caught:
+        check_names(card, ("a", "b", "c"), path=Path("card"))
+
+    assert str(caught.value).split("\n") == [
+        "card: routing.routes.d: unknown label; labels.txt does not hold it.",
+        "card: routing.thresholds.b: unknown route; wanted one of ['ab', 'c'].",
+    ]
+
+
+def test_names_that_exist_pass(tmp_path: Path) -> None:
+    card = read(tmp_path, SHORT + 'routes = {a = "ab", b = "ab"}\nthresholds = {ab = 0.5, c = 0.5}')
+
+    check_names(card, ("a", "b", "c"), path=Path("card"))
