@@ -1,0 +1,65 @@
+"""The classifiers this process serves, by name: which are ready, and why the others are not."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from softgate.errors import NotReady, SoftgateError, UnknownModel, UnknownVersion
+from softgate.policy.classifier import Classifier
+from softgate.policy.monitor import Monitor
+from softgate.runtime.repository import Bundle, Model
+from softgate.types import Floats
+
+LOADING = "loading"
+
+
+class Catalogue:
+    """Bundles on their way to being classifiers."""
+
+    def __init__(self, bundles: Sequence[Bundle], counts: Callable[[str], Mapping[str, Floats]]) -> None:
+        """`counts` gives a model's arrays of counts by the name that `section` makes."""
+        self.bundles = {bundle.name: bundle for bundle in bundles}
+        self.classifiers: dict[str, Classifier] = {}
+        self.waiting = dict.fromkeys(self.bundles, LOADING)
+        """Why each model that is not ready is not, by name."""
+        self._counts = counts
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.classifiers) and not self.waiting
+
+    def load(self, *, threads: int, clock: Callable[[], float], max_rows: int) -> None:
+        """Load, warm and check every bundle; blocks. Raises the ModelError of the first that fails."""
+        for name, bundle in self.bundles.items():
+            try:
+                model = Model(bundle, threads=threads)
+            except SoftgateError as exc:
+                self.waiting[name] = str(exc)
+                raise
+            monitor = Monitor(self._counts(section(bundle)))
+            self.classifiers[name] = Classifier(model, monitor, clock=clock, max_rows=max_rows)
+            del self.waiting[name]
+
+    def bundle(self, name: str) -> Bundle:
+        """Raises UnknownModel, whose message names what is served, not what was asked for."""
+        bundle = self.bundles.get(name)
+        if bundle is None:
+            raise UnknownModel(f"Expected the name of a served model: {', '.join(self.bundles)}.")
+        return bundle
+
+    def find(self, name: str, version: str | None = None) -> Classifier:
+        """Raises UnknownModel, UnknownVersion and NotReady."""
+        bundle = self.bundle(name)
+        if version not in (None, bundle.version):
+            raise UnknownVersion(f"Expected the served version of {name}: {bundle.version}.")
+        classifier = self.classifiers.get(name)
+        if classifier is None:
+            raise NotReady(f"{name} is not ready yet.")
+        return classifier
+
+    def close(self) -> None:
+        for classifier in self.classifiers.values():
+            classifier.close()
+
+
+def section(bundle: Bundle) -> str:
+    """The name of a model version's counts."""
+    return f"model/{bundle.name}/{bundle.version}"

@@ -1,0 +1,177 @@
+"""
+The use case: rows in, predictions out. Protocols call only this.
+
+`score` and `show` are pure; `Classifier` is the thin shell that runs a model's graph on a thread of its own, merges
+what has queued up into one batch, decides it in one vectorised call and counts it.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate.errors import ShapeMismatch, SoftgateError, TooManyRows
+from softgate.numerics.activations import ACTIVATIONS
+from softgate.numerics.confidence import energy, entropy, margin, max_probability
+from softgate.numerics.selection import sample, top_k, top_p
+from softgate.numerics.temperature import apply_temperature
+from softgate.policy.decision import decide, profile_row, routing
+from softgate.policy.monitor import Monitor
+from softgate.runtime.batcher import Batcher, Job
+from softgate.runtime.repository import Model
+from softgate.types import Indices, Predictions, Rows, Scores, View
+
+EVERYTHING = View()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One request's rows, and the row of the threshold table they are decided by."""
+
+    rows: Rows
+    profile: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Predictions as a request asked to see them."""
+
+    scores: Scores
+    """At the temperature asked for; `label` and `confidence` of the class selected."""
+    order: Indices
+    """Shape (n_rows, n_shown): classes, most probable first."""
+    keep: Indices
+    """Shape (n_rows,): how many of `order` to show."""
+
+
+def score(logits: NDArray[np.floating], *, activation: str, temperature: float, with_energy: bool) -> Scores:
+    """Scores of a batch of logits, shape (n_rows, n_classes), at a temperature."""
+    # A float64 logit may be finite and yet leave the range when a temperature below 1 divides it.
+    with np.errstate(over="ignore"):
+        scaled = apply_temperature(logits, temperature)
+    finite = np.all(np.isfinite(scaled), axis=1)
+    # A row that is not finite is decided by that alone; zeros keep its NaN out of the arithmetic.
+    safe = logits
+    if not finite.all():
+        safe, scaled = (np.where(finite[:, None], values, 0) for values in (logits, scaled))
+    probabilities = ACTIVATIONS[activation](scaled)
+    return Scores(
+        logits=logits,
+        finite=finite,
+        probabilities=probabilities,
+        label=probabilities.argmax(axis=1),
+        confidence=max_probability(probabilities),
+        margin=margin(probabilities),
+        entropy=entropy(probabilities),
+        energy=energy(safe, temperature) if with_energy else None,
+    )
+
+
+def show(scores: Scores, view: View, *, activation: str) -> Shown:
+    """Cut and select: temperature first, then top_k, then top_p. The cut is not renormalised."""
+    if view.temperature is not None:
+        warm = score(scores.logits, activation=activation, temperature=view.temperature, with_energy=False)
+        # Energy is a score at the fitted temperature, whatever the answer shows.
+        scores = replace(warm, energy=scores.energy)
+    probabilities = scores.probabilities
+    n_classes = probabilities.shape[1]
+    order = top_k(probabilities, n_classes if view.top_k is None else view.top_k)
+    keep = np.full(len(order), order.shape[1], dtype=np.intp)
+    if view.top_p is None and view.select == "argmax":
+        return Shown(scores, order, keep)
+    ranked = np.take_along_axis(probabilities, order, axis=1)
+    if view.top_p is not None:
+        keep = top_p(ranked, view.top_p)
+    if view.select == "sample":
+        position = sample(ranked, keep, seed=view.seed or 0)[:, None]
+        scores = replace(
+            scores,
+            label=np.take_along_axis(order, position, axis=1)[:, 0],
+            confidence=np.take_along_axis(ranked, position, axis=1)[:, 0],
+        )
+    return Shown(scores, order, keep)
+
+
+class Classifier:
+    """One version of one model, ready to answer."""
+
+    def __init__(self, model: Model, monitor: Monitor, *, clock: Callable[[], float], max_rows: int) -> None:
+        card, calibration = model.bundle.card, model.bundle.calibration
+        self.model = model
+        self.name, self.version = model.bundle.name, model.bundle.version
+        self.labels = model.bundle.labels
+        self.calibration_id = None if calibration is None else calibration.id
+        self.temperature = 1.0 if calibration is None else calibration.temperature
+        self.routing = routing(card.routing, calibration, self.labels)
+        self.monitor = monitor
+        self._activation = card.activation
+        self._clock = clock
+        self._max_rows = max_rows
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"softgate-{self.name}")
+        self._batcher: Batcher[Query, Predictions] = Batcher(
+            self._answer,
+            executor=self._thread,
+            clock=clock,
+            max_rows=card.serving.max_batch,
+            max_queue=card.serving.max_queue,
+            max_delay_seconds=card.serving.max_delay_ms / 1000,
+            depth=monitor.counts["queue_rows"],
+        )
+
+    def check(self, values: Sequence[object]) -> Rows:
+        """The rows of a request, decoded and not yet trusted. Raises InvalidInput."""
+        if not values:
+            raise ShapeMismatch("Expected at least 1 row; got none.")
+        if len(values) > self._max_rows:
+            raise TooManyRows(f"Expected at most {self._max_rows} rows per request; got {len(values)}.")
+        return self.model.input.check(values)
+
+    async def predict(self, rows: Rows, *, profile: str | None = None) -> Predictions:
+        """Scored, decided and counted. Raises UnknownProfile, Overloaded and EngineFailed."""
+        query = Query(rows, profile_row(self.routing, profile))
+        return await self._batcher.submit(query, n_rows=len(rows), group=_group(rows))
+
+    def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:
+        """The same for a caller without an event loop, on the caller's thread; nothing is counted."""
+        return self._decided(self.model.logits(rows), np.full(len(rows), profile_row(self.routing, profile)))
+
+    def show(self, predictions: Predictions, view: View = EVERYTHING) -> Shown:
+        return show(predictions.scores, view, activation=self._activation)
+
+    def close(self) -> None:
+        """Let the run under way end, then end the thread."""
+        self._thread.shutdown()
+
+    def _answer(self, jobs: Sequence[Job[Query, Predictions]]) -> Sequence[Predictions | Exception]:
+        started = self._clock()
+        try:
+            rows = Rows.join([job.payload.rows for job in jobs])
+            logits = self.model.logits(rows)
+        except SoftgateError as exc:
+            # A row that the graph chokes on fails alone: its companions are run again without it.
+            return [exc] if len(jobs) == 1 else [answer for job in jobs for answer in self._answer([job])]
+        graph_seconds = self._clock() - started
+        sizes = [job.n_rows for job in jobs]
+        predictions = self._decided(logits, np.repeat([job.payload.profile for job in jobs], sizes))
+        self.monitor.batch(
+            rows=len(rows), graph_seconds=graph_seconds, queue_seconds=[started - job.queued_at for job in jobs]
+        )
+        self.monitor.predictions(predictions)
+        stops = np.cumsum(sizes).tolist()
+        return [predictions.part(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+
+    def _decided(self, logits: NDArray[np.floating], profile: NDArray[np.intp]) -> Predictions:
+        scores = score(
+            logits,
+            activation=self._activation,
+            temperature=self.temperature,
+            with_energy=self.model.has_energy,
+        )
+        return Predictions(scores, decide(scores, self.routing, profile))
+
+
+def _group(rows: Rows) -> object:
+    """Rows that may share a run: texts with texts, arrays with arrays of their width and type."""
+    return (rows.values.shape[1:], rows.values.dtype) if isinstance(rows.values, np.ndarray) else None

@@ -1,0 +1,153 @@
+"""
+From scores to decisions: the five steps, in order.
+
+1. a logit is NaN or infinite          → fallback, non_finite
+2. energy below the gate               → abstain, out_of_scope
+3. route confidence at the threshold   → route, confident
+4. the set spans 2 to `clarify` routes → clarify, ambiguous
+5. otherwise                           → fallback, below_threshold
+
+Pure: same scores, same routing, same decisions. Arrays have one entry per row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate.errors import UnknownProfile
+from softgate.numerics.conformal import prediction_sets
+from softgate.numerics.routes import Grouping, group, route_probabilities, routes_spanned
+from softgate.runtime.calibration import DEFAULT_PROFILE, Calibration
+from softgate.runtime.card import RoutingCard
+from softgate.types import Action, Candidate, Decisions, Floats, Reason, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What a card and its calibration say about decisions, laid out for whole batches."""
+
+    labels: Sequence[str]
+    routes: Sequence[str]
+    grouping: Grouping
+    profiles: Mapping[str, int]
+    """Row of `thresholds` for each profile; 0 is the default."""
+    thresholds: Floats
+    """Shape (n_profiles, n_routes); NaN where there is none, which no confidence reaches."""
+    fallback: str
+    abstain: str
+    gate: float | None
+    set_quantile: float | None
+    clarify: int
+    calibrated: bool
+
+
+def routing(card: RoutingCard, calibration: Calibration | None, labels: Sequence[str]) -> Routing:
+    """Lay out a card's [routing] and what its calibration adds. A threshold in the card overrides the fitted one."""
+    route_of_label = [card.routes.get(label, label) for label in labels]
+    index = {route: position for position, route in enumerate(dict.fromkeys(route_of_label))}
+    profiles = {DEFAULT_PROFILE: 0} | {name: row for row, name in enumerate(card.profiles, start=1)}
+    fitted = {} if calibration is None else calibration.thresholds
+    thresholds = np.full((len(profiles), len(index)), np.nan)
+    for name, row in profiles.items():
+        pooled = card.threshold if card.threshold is not None else fitted.get(name)
+        if pooled is not None:
+            thresholds[row] = pooled
+        for route, threshold in card.thresholds.items():
+            thresholds[row, index[route]] = threshold
+    return Routing(
+        labels=labels,
+        routes=list(index),
+        grouping=group([index[route] for route in route_of_label]),
+        profiles=profiles,
+        thresholds=thresholds,
+        fallback=card.fallback,
+        abstain=card.abstain,
+        gate=None if calibration is None else calibration.gate,
+        set_quantile=None if calibration is None else calibration.set_quantile,
+        clarify=card.clarify,
+        calibrated=calibration is not None,
+    )
+
+
+def profile_row(routing: Routing, profile: str | None) -> int:
+    """The row of `routing.thresholds` that a request asks for. Raises UnknownProfile."""
+    if profile is None:
+        return 0
+    row = routing.profiles.get(profile)
+    if row is None:
+        raise UnknownProfile(f"Expected a profile of the card: {', '.join(routing.profiles)}.")
+    return row
+
+
+def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decisions:
+    """
+    The decision for each row.
+
+    Parameters
+    ----------
+    scores : at the fitted temperature, n_rows rows
+    profile : integers of shape (n_rows,)
+        Row of `routing.thresholds` for each row.
+
+    References
+    ----------
+    Chow (1970), "On optimum recognition error and reject tradeoff"; den Hengst et al. (2024), "Conformal intent
+    classification and clarification", for asking back when the prediction set is small.
+    """
+    by_route = route_probabilities(scores.probabilities, routing.grouping)
+    candidate = by_route.argmax(axis=1)
+    confidence = by_route[np.arange(len(by_route)), candidate]
+    threshold = routing.thresholds[profile, candidate]
+    action = np.full(len(by_route), Action.FALLBACK, dtype=np.int8)
+    reason = np.full(len(by_route), Reason.BELOW_THRESHOLD, dtype=np.int8)
+
+    def settle(rows: NDArray[np.bool_], to: Action, why: Reason) -> None:
+        action[rows] = to
+        reason[rows] = why
+
+    # Each step overrules those settled before it, so the last of the five comes first.
+    sets = spanned = ambiguous = None
+    if routing.set_quantile is not None:
+        sets = prediction_sets(scores.probabilities, routing.set_quantile)
+        spanned = routes_spanned(sets, routing.grouping)
+        n_spanned = spanned.sum(axis=1)
+        ambiguous = (n_spanned >= 2) & (n_spanned <= routing.clarify)
+        settle(ambiguous, Action.CLARIFY, Reason.AMBIGUOUS)
+    settle(confidence >= threshold, Action.ROUTE, Reason.CONFIDENT)
+    if routing.gate is not None and scores.energy is not None:
+        settle(scores.energy < routing.gate, Action.ABSTAIN, Reason.OUT_OF_SCOPE)
+    if not routing.calibrated:
+        reason[:] = Reason.UNCALIBRATED
+    settle(~scores.finite, Action.FALLBACK, Reason.NON_FINITE)
+
+    candidates = {}
+    if sets is not None and spanned is not None and ambiguous is not None:
+        for row in np.flatnonzero(action == Action.CLARIFY).tolist():
+            candidates[row] = _candidates(routing, scores.probabilities[row], by_route[row], sets[row], spanned[row])
+    return Decisions(action, reason, candidate, confidence, threshold, sets, candidates)
+
+
+def _candidates(
+    routing: Routing, probabilities: Floats, by_route: Floats, inside: NDArray[np.bool_], spanned: NDArray[np.bool_]
+) -> tuple[Candidate, ...]:
+    """The routes that one row's prediction set spans, most probable first, each with its labels of the set."""
+    labels: dict[int, dict[str, float]] = {int(route): {} for route in np.flatnonzero(spanned)}
+    route_of_class = np.empty(len(probabilities), dtype=np.intp)
+    route_of_class[routing.grouping.columns] = np.repeat(
+        np.arange(len(by_route)), np.diff(routing.grouping.starts, append=len(probabilities))
+    )
+    for column in sorted(np.flatnonzero(inside).tolist(), key=lambda column: -probabilities[column]):
+        labels[int(route_of_class[column])][routing.labels[column]] = float(probabilities[column])
+    ranked = sorted(labels, key=lambda route: -by_route[route])
+    return tuple(Candidate(routing.routes[route], float(by_route[route]), labels[route]) for route in ranked)
+
+
+def target(routing: Routing, action: int, route: int) -> str | None:
+    """Where a decision sends its row; None for a clarifying question."""
+    if action == Action.ROUTE:
+        return routing.routes[route]
+    if action == Action.CLARIFY:
+        return None
+    return routing.abstain if action == Action.ABSTAIN else routing.fallback
