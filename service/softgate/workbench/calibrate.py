@@ -1,0 +1,190 @@
+"""
+`softgate calibrate`: fit the temperature, write `calibration.json` and the golden rows.
+
+The rows run through the code that serves them, so that offline equals online.
+"""
+
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate import __version__
+from softgate.errors import DataInvalid, ModelError
+from softgate.numerics.activations import ACTIVATIONS
+from softgate.numerics.confidence import max_probability
+from softgate.numerics.scores import brier_score, expected_calibration_error, negative_log_likelihood
+from softgate.numerics.temperature import (
+    TEMPERATURE_RANGE,
+    TemperatureFit,
+    apply_temperature,
+    fit_robust_temperature,
+    fit_temperature,
+    fit_temperature_by_brier,
+)
+from softgate.runtime.calibration import FORMAT, bindings, seal
+from softgate.runtime.golden import LEAST_ROWS, MOST_ROWS, Golden, write_golden
+from softgate.runtime.repository import Bundle, Model
+from softgate.runtime.session import ENGINE
+from softgate.types import Rows
+from softgate.workbench.examples import Examples
+
+Progress = Callable[[int], None]
+"""Called with the number of rows just done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What `calibrate` found, and the two files that say it."""
+
+    fit: TemperatureFit
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    calibration: bytes
+    golden: bytes
+
+
+def run_examples(model: Model, rows: Sequence[Any], progress: Progress) -> NDArray[np.floating]:
+    """Logits of the rows, through the model's own input path. Raises InvalidInput and EngineFailed."""
+    step = model.bundle.card.serving.max_batch
+    # All at once, so that a refusal numbers the row among all of them.
+    checked = model.input.check(rows)
+    parts = []
+    for start in range(0, len(rows), step):
+        batch = Rows(checked.values[start : start + step])
+        parts.append(model.logits(batch))
+        progress(len(batch))
+    return np.concatenate(parts)
+
+
+def calibrate(
+    model: Model, examples: Examples, *, golden_rows: Sequence[Any] | None, robust: bool, progress: Progress
+) -> Calibrated:
+    """Raises DataInvalid where the examples do not fit the model or cannot carry a temperature."""
+    bundle = model.bundle
+    targets = _targets(examples, bundle.labels)
+    logits = run_examples(model, examples.rows, progress)
+    fit = _fit(logits, targets, activation=bundle.card.activation, robust=robust)
+    before = figures(logits, targets, activation=bundle.card.activation, temperature=1.0)
+    after = figures(logits, targets, activation=bundle.card.activation, temperature=fit.temperature)
+    values = {
+        "format": FORMAT,
+        "bound_to": bindings(
+            bundle.card.raw, model=bundle.model, labels=bundle.labels_content, tokenizer=bundle.tokenizer
+        ),
+        "temperature": fit.temperature,
+        "noise": fit.noise,
+        "evidence": {
+            "data": {"sha256": examples.sha256, "rows": len(examples.rows)},
+            "method": _method(bundle.card.activation, robust=robust),
+            "on_the_rows_fitted": {"before": before, "after": after},
+            "versions": {"softgate": __version__, "engine": ENGINE, "numpy": np.__version__},
+            "command": shlex.join(["softgate", *sys.argv[1:]]),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    }
+    golden = _golden(model, _stand_ins(bundle, examples) if golden_rows is None else golden_rows)
+    return Calibrated(fit, before, after, seal(values), write_golden(golden))
+
+
+def write(bundle: Bundle, calibrated: Calibrated) -> None:
+    """Both files beside the graph, each whole or not at all. Raises ModelError where the folder cannot be written."""
+    folder = bundle.folder / bundle.version
+    _replace(folder / "golden.json", calibrated.golden)
+    _replace(folder / "calibration.json", calibrated.calibration)
+
+
+def figures(
+    logits: NDArray[np.floating], targets: NDArray[np.intp], *, activation: str, temperature: float
+) -> Mapping[str, float]:
+    """Accuracy, negative log-likelihood (softmax only), Brier score and ECE15 at a temperature."""
+    probabilities = ACTIVATIONS[activation](apply_temperature(logits, temperature))
+    correct = probabilities.argmax(axis=1) == targets
+    found = {
+        "accuracy": float(correct.mean()),
+        "brier": brier_score(probabilities, targets),
+        "ece15": expected_calibration_error(max_probability(probabilities), correct),
+    }
+    if activation == "softmax":
+        found["nll"] = negative_log_likelihood(probabilities, targets)
+    return found
+
+
+def _targets(examples: Examples, labels: Sequence[str]) -> NDArray[np.intp]:
+    index = {label: column for column, label in enumerate(labels)}
+    unknown = sorted({label for label in examples.labels if label not in index})
+    if unknown:
+        first = next(row for row, label in enumerate(examples.labels, start=1) if label not in index)
+        raise DataInvalid(
+            f"Example {first} has the label {examples.labels[first - 1]!r}, which labels.txt does not hold; "
+            f"{len(unknown)} such in all."
+        )
+    return np.array([index[label] for label in examples.labels], dtype=np.intp)
+
+
+def _method(activation: str, *, robust: bool) -> str:
+    if activation != "softmax":
+        return "brier"
+    return "robust" if robust else "plain"
+
+
+def _fit(logits: NDArray[np.floating], targets: NDArray[np.intp], *, activation: str, robust: bool) -> TemperatureFit:
+    try:
+        if activation != "softmax":
+            # Exact zeros make the likelihood infinite; the Brier score stays finite.
+            fit = fit_temperature_by_brier(logits, targets, activation=ACTIVATIONS[activation])
+        else:
+            fit = (fit_robust_temperature if robust else fit_temperature)(logits, targets)
+    except ValueError as exc:
+        raise DataInvalid(f"The temperature cannot be fitted: {exc}") from exc
+    if fit.clamped:
+        raise DataInvalid(
+            f"The fitted temperature lies at {fit.temperature:g}, an end of the range {TEMPERATURE_RANGE[0]:g} to "
+            f"{TEMPERATURE_RANGE[1]:g}. The examples are too few, or the model was trained on them; "
+            "wanted rows it has not seen."
+        )
+    return fit
+
+
+def _stand_ins(bundle: Bundle, examples: Examples) -> Sequence[Any]:
+    """Golden rows where none are given: numbers from the data, but no text of it, which may be somebody's."""
+    if bundle.card.input.kind == "text":
+        made_up = [label.replace("_", " ") for label in bundle.labels]
+        return (made_up * LEAST_ROWS)[: max(LEAST_ROWS, min(MOST_ROWS, len(made_up)))]
+    step = max(1, len(examples.rows) // MOST_ROWS)
+    return examples.rows[::step][:MOST_ROWS]
+
+
+def _golden(model: Model, rows: Sequence[Any]) -> Golden:
+    if len(rows) < LEAST_ROWS:
+        raise DataInvalid(f"Got {len(rows)} golden rows, wanted {LEAST_ROWS} to {MOST_ROWS}.")
+    chosen = rows[:MOST_ROWS]
+    logits = model.logits(model.input.check(chosen)).astype(np.float64)
+    if not np.isfinite(logits).all():
+        raise DataInvalid("A golden row has a logit that is NaN or infinite; wanted rows whose logits can be compared.")
+    return Golden(chosen, logits, [model.bundle.labels[column] for column in logits.argmax(axis=1)])
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the new one, never a part, whatever happens meanwhile."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as exc:
+        raise ModelError(f"{path}: cannot be written: {exc.strerror}.") from exc
