@@ -1,0 +1,41 @@
+"""The only reader of the environment. A command-line option overrides its variable."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from softgate.errors import StartupFailed
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable SOFTGATE_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="SOFTGATE_", extra="ignore", frozen=True)
+
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0: any free one")] = 8080
+    workers: Annotated[int, Field(ge=1, le=256, description="processes that share the listening socket")] = 1
+    threads: Annotated[
+        int, Field(ge=0, le=256, description="threads per graph; 0: the CPUs of the quota / workers")
+    ] = 0
+    max_body_bytes: Annotated[int, Field(ge=1024, description="largest request body")] = 4 * 1024 * 1024
+    max_rows: Annotated[int, Field(ge=1, description="most rows in one request")] = 1024
+    grace_seconds: Annotated[int, Field(ge=1, le=3600, description="time for requests under way at shutdown")] = 10
+    access_log: Annotated[
+        Literal["none", "errors", "all"], Field(description="which requests are logged; errors: status 400 and above")
+    ] = "errors"
+    log_format: Annotated[
+        Literal["auto", "json", "text"], Field(description="form of the log lines; auto: text on a terminal, else json")
+    ] = "auto"
+
+
+def read_settings(**given: object) -> Settings:
+    """Settings from the environment; what is given and not None comes first. Raises StartupFailed."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as exc:
+        mistakes = "; ".join(
+            f"SOFTGATE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors(include_input=False)
+        )
+        raise StartupFailed(f"Settings: {mistakes}.") from exc

@@ -1,0 +1,169 @@
+"""The application: the edge, the protocols behind it, and FastAPI for everything that need not be fast."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+
+from softgate import __version__
+from softgate.errors import SoftgateError
+from softgate.policy.catalogue import Catalogue
+from softgate.settings import Settings
+from softgate.web import docs, errors, health, models, schema
+from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
+from softgate.web.metrics import CONTENT_TYPE, Exposition, WebCounts
+from softgate.web.middleware import REQUEST_ID_KEY, Edge, read_body
+from softgate.web.protocols import PROTOCOLS, Protocol
+from softgate.web.schema import problems
+
+logger = logging.getLogger("softgate.web")
+
+DESCRIPTION = """
+Calibrated probabilities, a routing decision with its reason, and drift metrics for ONNX classifiers.
+
+Try it: open **predict**, name a model of `GET /v1/models`, and send a sentence.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker's application is made of."""
+
+    catalogue: Catalogue
+    exposition: Exposition
+    counts: WebCounts
+    settings: Settings
+    threads: int
+    clock: Callable[[], float]
+    failed: Callable[[SoftgateError], None]
+    """Called where a model does not load: a server that can never be ready must not linger."""
+
+
+def create_app(parts: Parts) -> Edge:
+    protocols = {name: build(parts.catalogue, parts.clock) for name, build in PROTOCOLS.items()}
+    app = FastAPI(
+        title="softgate",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan(parts),
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    _add_predict(app, protocols["native"], parts)
+    app.include_router(models.routes(parts.catalogue))
+    app.include_router(health.routes(parts.catalogue))
+    app.include_router(docs.routes(title="softgate"))
+    _add_metrics(app, parts.exposition)
+    _add_problems(app, parts.counts)
+    return Edge(
+        app,
+        list(protocols.values()),
+        parts.counts,
+        clock=parts.clock,
+        max_body_bytes=parts.settings.max_body_bytes,
+        access_log=parts.settings.access_log,
+    )
+
+
+def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """
+    Load, and meanwhile answer or not.
+
+    A worker alone answers at once, if only to say what is still missing. One of several stays away from the socket they
+    share until it is ready: what it would refuse, another can answer.
+    """
+
+    async def load() -> None:
+        try:
+            await asyncio.to_thread(
+                parts.catalogue.load, threads=parts.threads, clock=parts.clock, max_rows=parts.settings.max_rows
+            )
+        except SoftgateError as exc:
+            parts.failed(exc)
+        else:
+            logger.info("ready", extra={"models": ", ".join(parts.catalogue.bundles)})
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(load())
+        if parts.settings.workers > 1:
+            await loading
+        yield
+        await loading
+        parts.catalogue.close()
+
+    return lifespan
+
+
+def _add_predict(app: FastAPI, native: Protocol, parts: Parts) -> None:
+    """
+    Publish the predict path and its 405s.
+
+    The edge answers a POST before it gets here; this adapter to the same handler keeps what is documented callable.
+    """
+    content = {"application/json": {"schema": schema.PredictRequest.model_json_schema()}}
+
+    async def predict(request: Request) -> Response:
+        """Classify rows: calibrated probabilities and a decision with its reason for each."""
+        body = await read_body(request.scope, request.receive, limit=parts.settings.max_body_bytes)
+        answer = await native.handle(request.url.path, body, started=parts.clock())
+        return Response(answer.body, answer.status, media_type=answer.content_type.decode())
+
+    for path in ("/v1/models/{model}/predict", "/v1/models/{model}/versions/{version}/predict"):
+        parameters = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"{(\w+)}", path)
+        ]
+        app.add_api_route(
+            path,
+            predict,
+            methods=["POST"],
+            tags=["predict"],
+            response_model=schema.PredictAnswer,
+            responses=problems(*schema.PROBLEMS),
+            openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": parameters},
+        )
+
+
+def _add_metrics(app: FastAPI, exposition: Exposition) -> None:
+    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        """Prometheus text format; the counts of all workers."""
+        return Response(await asyncio.to_thread(exposition.render), headers={"content-type": CONTENT_TYPE})
+
+
+def _add_problems(app: FastAPI, counts: WebCounts) -> None:
+    """Answer whatever FastAPI would say of an error as a problem of ours."""
+
+    def answer(request: Request, problem: Problem) -> Response:
+        body = errors.encode(problem, request_id=request.scope[REQUEST_ID_KEY])
+        return Response(body, problem.status, media_type=PROBLEM_JSON)
+
+    async def ours(request: Request, exc: Exception) -> Response:
+        problem = errors.problem(exc)
+        counts.error(problem.code)
+        return answer(request, problem)
+
+    async def of_http(request: Request, exc: Exception) -> Response:
+        assert isinstance(exc, HTTPException), "Registered for this class alone."
+        code = HTTP_CODES.get(exc.status_code, SoftgateError.code)
+        counts.error(code)
+        problem = Problem(exc.status_code, code, HTTP_DETAILS.get(exc.status_code, exc.detail))
+        response = answer(request, problem)
+        response.headers.update(exc.headers or {})
+        return response
+
+    async def foreign(request: Request, exc: Exception) -> Response:
+        # Starlette raises it again once this is sent, and the edge counts and logs it there.
+        return answer(request, errors.problem(exc))
+
+    app.add_exception_handler(SoftgateError, ours)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(Exception, foreign)

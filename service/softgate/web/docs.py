@@ -1,0 +1,41 @@
+"""`/docs`: Swagger UI from files on this machine, so that the page works without a network."""
+
+from functools import cache
+from importlib.resources import files
+
+from fastapi import APIRouter, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+
+# fastapi-offline carries the files; its application factory is not used.
+_ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
+
+
+def routes(*, title: str) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/docs")
+    async def page() -> Response:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=title,
+            swagger_js_url="/docs/swagger-ui-bundle.js",
+            swagger_css_url="/docs/swagger-ui.css",
+            swagger_favicon_url="/docs/favicon.png",
+            swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": 0, "deepLinking": True},
+        )
+
+    for name, media_type in _ASSETS.items():
+        router.add_api_route(f"/docs/{name}", _asset(name, media_type))
+    return router
+
+
+def _asset(name: str, media_type: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    async def asset() -> Response:
+        return Response(_content(name), media_type=media_type, headers={"cache-control": "max-age=86400"})
+
+    return asset
+
+
+@cache
+def _content(name: str) -> bytes:
+    return (files("fastapi_offline") / "static" / name).read_bytes()

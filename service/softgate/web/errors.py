@@ -1,0 +1,73 @@
+"""Errors as RFC 9457 problems. The only table from our errors to status codes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from softgate import errors
+from softgate.errors import SoftgateError
+
+PROBLEM_JSON = "application/problem+json"
+# What an operator must mend is logged for the operator; the client learns that it was not the client's fault.
+UNTOLD = "The server failed to answer; its log holds the reason under this request_id."
+
+STATUS: Mapping[type[SoftgateError], int] = {
+    errors.SoftgateError: 500,
+    errors.InvalidInput: 400,
+    errors.BodyTooLarge: 413,
+    errors.UnsupportedEncoding: 415,
+    errors.UnknownModel: 404,
+    errors.Overloaded: 429,
+    errors.NotReady: 503,
+}
+RETRY_AFTER_SECONDS = 1
+# Paths and methods are not softgate's errors but HTTP's; they have codes all the same.
+HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
+HTTP_DETAILS: Mapping[int, str] = {
+    404: "Expected a path of the API; /docs lists them.",
+    405: "Expected another method for this path; the Allow header names it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    status: int
+    code: str
+    detail: str
+
+    @property
+    def title(self) -> str:
+        return self.code.replace("_", " ").capitalize()
+
+
+def problem(exc: Exception) -> Problem:
+    """The problem to tell a client of. Foreign exceptions and our own 500s say nothing but their code."""
+    if not isinstance(exc, SoftgateError):
+        return Problem(500, SoftgateError.code, UNTOLD)
+    status = next(STATUS[kind] for kind in type(exc).__mro__ if kind in STATUS)
+    return Problem(status, exc.code, UNTOLD if status == 500 else str(exc))
+
+
+def encode(problem: Problem, *, request_id: str) -> bytes:
+    """The body of an application/problem+json answer."""
+    return msgspec.json.encode(
+        {
+            "type": f"urn:softgate:error:{problem.code}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.detail,
+            "code": problem.code,
+            "request_id": request_id,
+        }
+    )
+
+
+def codes() -> list[str]:
+    """Every code that an answer may carry, sorted."""
+    found, kinds = set(HTTP_CODES.values()), [SoftgateError]
+    while kinds:
+        kind = kinds.pop()
+        found.add(kind.code)
+        kinds.extend(kind.__subclasses__())
+    return sorted(found)

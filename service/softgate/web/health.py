@@ -1,0 +1,30 @@
+"""Is the process alive, and may it be sent traffic? Never behind a token, never slow."""
+
+from fastapi import APIRouter, Response
+
+from softgate.policy.catalogue import Catalogue
+from softgate.web import schema
+
+
+def routes(catalogue: Catalogue) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez", response_model_exclude_none=True)
+    async def livez() -> schema.Health:
+        """The event loop turns. Says nothing of models: a model that loads slowly is no reason for a restart."""
+        return schema.Health(status="ok")
+
+    @router.get(
+        "/readyz",
+        response_model_exclude_none=True,
+        responses={503: {"model": schema.Health, "description": "Not ready"}, **schema.problems("4XX")},
+    )
+    async def readyz(response: Response, verbose: str | None = None) -> schema.Health:
+        """Every model is loaded, warm, and has reproduced its golden rows. `?verbose` says what is missing."""
+        response.status_code = 200 if catalogue.ready else 503
+        states = {name: catalogue.waiting.get(name, "ready") for name in catalogue.bundles}
+        return schema.Health(
+            status="ok" if catalogue.ready else "not ready", models=None if verbose is None else states
+        )
+
+    return router

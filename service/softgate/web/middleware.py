@@ -1,0 +1,147 @@
+"""
+The outermost layer: request id, body limit, errors, access log and the counts of answers.
+
+A protocol's own paths go straight from here to its handler; everything else goes to the FastAPI application. A FastAPI
+route costs four times the rest of a small prediction, measured, so the predict path does not pass through one.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from softgate.errors import BodyTooLarge, UnsupportedEncoding
+from softgate.web import errors
+from softgate.web.metrics import WebCounts
+from softgate.web.protocols import Answer, Protocol
+
+logger = logging.getLogger("softgate.web")
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# Where the rest of the web floor finds the id of a request: a key of its ASGI scope.
+REQUEST_ID_KEY = "softgate.request_id"
+# No answer was sent; the status under which such requests are counted and logged.
+CLIENT_GONE = 499
+LEAST_LOGGED_STATUS = {"all": 0, "errors": 400, "none": 1000}
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete: there is nobody to answer."""
+
+
+class Edge:
+    """The ASGI application that the server runs."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        protocols: Sequence[Protocol],
+        counts: WebCounts,
+        *,
+        clock: Callable[[], float],
+        max_body_bytes: int,
+        access_log: str,
+    ) -> None:
+        self._app = app
+        self._protocols = protocols
+        self._counts = counts
+        self._clock = clock
+        self._max_body_bytes = max_body_bytes
+        self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = self._clock()
+        request_id = scope[REQUEST_ID_KEY] = _request_id(scope)
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        protocol = next((p for p in self._protocols if p.matches(scope["method"], scope["path"])), None)
+        try:
+            if protocol is None:
+                await self._app(scope, receive, noting)
+            else:
+                body = await read_body(scope, receive, limit=self._max_body_bytes)
+                await send_answer(await protocol.handle(scope["path"], body, started=started), noting)
+        except ClientGone:
+            status = CLIENT_GONE
+        except Exception as exc:
+            # The last handler: whatever got here is told as a problem and, where it is our fault, logged.
+            problem = self._noted(exc, request_id)
+            if status == 0:
+                refuse = self._protocols[0].refuse if protocol is None else protocol.refuse
+                await send_answer(refuse(problem, request_id=request_id), noting)
+        self._counts.response(status)
+        if status >= self._least_logged_status:
+            self._log(scope, status, request_id, self._clock() - started)
+
+    def _noted(self, exc: Exception, request_id: str) -> errors.Problem:
+        problem = errors.problem(exc)
+        self._counts.error(problem.code)
+        if problem.status >= 500 and problem.code != "not_ready":
+            logger.error(problem.code, extra={"request_id": request_id}, exc_info=exc)
+        return problem
+
+    def _log(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
+        client = scope.get("client")
+        logger.info(
+            "request",
+            extra={
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "milliseconds": round(seconds * 1000, 3),
+                "client": client[0] if client else None,
+                "request_id": request_id,
+            },
+        )
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """
+    The whole body, refused as soon as it is known to be too large.
+
+    Raises BodyTooLarge, UnsupportedEncoding and ClientGone.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
+        if name == b"content-encoding" and value.lower() != b"identity":
+            raise UnsupportedEncoding("Expected a body without Content-Encoding; got a compressed one.")
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got more.")
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))]
+    if answer.status in (429, 503):
+        headers.append((b"retry-after", b"%d" % errors.RETRY_AFTER_SECONDS))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own id where it is harmless, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return os.urandom(8).hex()

@@ -1,0 +1,68 @@
+"""`GET /v1/models`: what is served, with its card, labels, calibration and evidence."""
+
+from fastapi import APIRouter
+
+from softgate.policy.catalogue import Catalogue
+from softgate.runtime.repository import Bundle
+from softgate.web import schema
+
+
+def routes(catalogue: Catalogue) -> APIRouter:
+    router = APIRouter(prefix="/v1/models", tags=["models"])
+
+    @router.get("")
+    async def list_models() -> schema.ModelList:
+        """The models served."""
+        return schema.ModelList(models=[_summary(catalogue, bundle) for bundle in catalogue.bundles.values()])
+
+    @router.get("/{model}", responses=schema.problems("4XX"))
+    async def get_model(model: str) -> schema.Model:
+        """One model: its labels, its routing, its calibration and the evidence for it."""
+        return _model(catalogue, catalogue.bundle(model))
+
+    return router
+
+
+def _summary(catalogue: Catalogue, bundle: Bundle) -> schema.ModelSummary:
+    return schema.ModelSummary(
+        name=bundle.name,
+        version=bundle.version,
+        ready=bundle.name not in catalogue.waiting,
+        input=bundle.card.input.kind,  # type: ignore[arg-type]  # the card's reader checked it
+        activation=bundle.card.activation,
+        n_labels=len(bundle.labels),
+        calibration=None if bundle.calibration is None else bundle.calibration.id,
+    )
+
+
+def _model(catalogue: Catalogue, bundle: Bundle) -> schema.Model:
+    routing = bundle.card.routing
+    return schema.Model(
+        **_summary(catalogue, bundle).model_dump(),
+        sha256=bundle.model_sha256,
+        labels=list(bundle.labels),
+        routing=schema.Routing(
+            fallback=routing.fallback,
+            abstain=routing.abstain,
+            threshold=routing.threshold,
+            thresholds=dict(routing.thresholds),
+            routes=dict(routing.routes),
+            profiles=list(routing.profiles),
+        ),
+        calibration_detail=_calibration(bundle),
+    )
+
+
+def _calibration(bundle: Bundle) -> schema.Calibration | None:
+    calibration = bundle.calibration
+    if calibration is None:
+        return None
+    return schema.Calibration(
+        id=calibration.id,
+        temperature=calibration.temperature,
+        noise=calibration.noise,
+        gate=calibration.gate,
+        set_quantile=calibration.set_quantile,
+        thresholds=dict(calibration.thresholds),
+        evidence=dict(calibration.evidence),
+    )

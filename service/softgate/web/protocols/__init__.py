@@ -1,0 +1,14 @@
+"""The dialects softgate speaks, one module each."""
+
+from collections.abc import Callable, Mapping
+
+from softgate.policy.catalogue import Catalogue
+from softgate.web.protocols.native import Native
+from softgate.web.protocols.protocol import Answer, Protocol
+
+__all__ = ["PROTOCOLS", "Answer", "Protocol"]
+
+# To add one: write its module and name it here.
+PROTOCOLS: Mapping[str, Callable[[Catalogue, Callable[[], float]], Protocol]] = {
+    "native": Native,
+}

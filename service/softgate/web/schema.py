@@ -1,0 +1,204 @@
+"""The published form of every request and answer: what OpenAPI documents and a test holds the real answers to."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from softgate.numerics.temperature import TEMPERATURE_RANGE
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+EXAMPLE_REQUEST: dict[str, Any] = {"inputs": ["move 50 dollars to savings"], "top_k": 3}
+EXAMPLE_ANSWER: dict[str, Any] = {
+    "id": None,
+    "model": "clinc150",
+    "version": "1",
+    "calibration": "9f2c61d0a1b4",
+    "predictions": [
+        {
+            "label": "transfer",
+            "confidence": 0.93,
+            "probabilities": {"transfer": 0.93, "balance": 0.02, "bill_balance": 0.01},
+            "margin": 0.91,
+            "entropy": 0.41,
+            "energy": 12.3,
+            "prediction_set": None,
+            "decision": {
+                "action": "route",
+                "target": "banking",
+                "confidence": 0.96,
+                "threshold": 0.71,
+                "reason": "confident",
+            },
+        }
+    ],
+}
+EXAMPLE_PROBLEM: dict[str, Any] = {
+    "type": "urn:softgate:error:shape_mismatch",
+    "title": "Shape mismatch",
+    "status": 400,
+    "detail": "Expected 4 features per row; row 2 has 3.",
+    "code": "shape_mismatch",
+    "request_id": "5f0c8a1f6f0e4b7a",
+}
+
+
+PROBLEMS: Mapping[int | str, str] = {
+    400: "The body is not what the model takes; `detail` says what was got and wanted",
+    404: "No such model, or not this version of it",
+    413: "The body is too large",
+    415: "The body is compressed",
+    429: "The queue is full; retry after the seconds of Retry-After",
+    500: "The graph failed; the log says why, under the request_id",
+    503: "The model is still loading",
+}
+
+
+class Exact(BaseModel):
+    """A form without room for anything unnamed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PredictRequest(Exact):
+    """Rows to classify, and what to show of the answer. Nothing here changes a decision but `profile`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REQUEST]})
+
+    inputs: Annotated[
+        str | list[str] | list[float] | list[list[float]],
+        Field(description="One row or a list of rows: texts, or lists of numbers."),
+    ]
+    id: Annotated[str | None, Field(max_length=128, description="Echoed in the answer.")] = None
+    top_k: Annotated[int | None, Field(ge=1, description="Show the k most probable classes.")] = None
+    top_p: Annotated[
+        float | None, Field(gt=0, le=1, description="Show the most probable classes up to this mass; after top_k.")
+    ] = None
+    logits: Annotated[bool, Field(description="Show the logits too, in the order of the labels.")] = False
+    temperature: Annotated[
+        float | None,
+        Field(
+            ge=TEMPERATURE_RANGE[0],
+            le=TEMPERATURE_RANGE[1],
+            description="Show scores at this temperature, not the fitted one.",
+        ),
+    ] = None
+    select: Annotated[
+        Literal["argmax", "sample"], Field(description="The label: the most probable, or drawn from the classes shown.")
+    ] = "argmax"
+    seed: Annotated[int | None, Field(ge=0, le=2**63 - 1, description="Makes `sample` repeatable.")] = None
+    profile: Annotated[
+        str | None, Field(max_length=128, description="One of the card's [routing.profiles], with its own threshold.")
+    ] = None
+
+
+class Candidate(Exact):
+    target: str
+    confidence: Probability
+    labels: dict[str, Probability]
+
+
+class Decision(Exact):
+    """Where to send the row, and why. `target` is null where a clarifying question should be asked."""
+
+    action: Literal["route", "clarify", "fallback", "abstain"]
+    target: str | None
+    confidence: Annotated[Probability | None, Field(description="Probability of the most probable route.")]
+    threshold: Annotated[Probability | None, Field(description="The least confidence at which the action is `route`.")]
+    reason: Literal["confident", "ambiguous", "below_threshold", "out_of_scope", "non_finite", "uncalibrated"]
+    candidates: Annotated[list[Candidate], Field(description="Only for `clarify`: the routes to offer.")] = []
+
+
+class Prediction(Exact):
+    """Scores are null, and `probabilities` empty, where the graph gave a NaN or an infinity."""
+
+    label: str | None
+    confidence: Annotated[Probability | None, Field(description="Probability of `label`.")]
+    probabilities: Annotated[dict[str, Probability], Field(description="Most probable first; cut, not renormalised.")]
+    margin: Annotated[Probability | None, Field(description="Lead of the first over the second.")]
+    entropy: Annotated[float | None, Field(description="In nats.")]
+    energy: Annotated[
+        float | None, Field(description="T·logsumexp(z/T): high means familiar. Null where the graph gives no logits.")
+    ]
+    prediction_set: Annotated[list[str] | None, Field(description="Null where the calibration holds no set quantile.")]
+    decision: Decision
+    logits: Annotated[list[float | None] | None, Field(description="Only where asked for.")] = None
+
+
+class PredictAnswer(Exact):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_ANSWER]})
+
+    id: str | None
+    model: str
+    version: str
+    calibration: Annotated[str | None, Field(description="First 12 hex digits of the calibration's digest.")]
+    predictions: list[Prediction]
+
+
+class Problem(Exact):
+    """An RFC 9457 problem. `code` never changes; `detail` says what was got and what was wanted."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_PROBLEM]})
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+
+
+class ModelSummary(Exact):
+    name: str
+    version: str
+    ready: bool
+    input: Literal["text", "tensor"]
+    activation: str
+    n_labels: int
+    calibration: str | None
+
+
+class ModelList(Exact):
+    models: list[ModelSummary]
+
+
+class Routing(Exact):
+    fallback: str
+    abstain: str
+    threshold: Annotated[Probability | None, Field(description="The card's own; it overrides a fitted one.")]
+    thresholds: dict[str, Probability]
+    routes: Annotated[dict[str, str], Field(description="Label → route; a label without one is its own route.")]
+    profiles: list[str]
+
+
+class Calibration(Exact):
+    id: str
+    temperature: float
+    noise: float
+    gate: float | None
+    set_quantile: float | None
+    thresholds: dict[str, Probability]
+    evidence: dict[str, Any]
+
+
+class Model(ModelSummary):
+    sha256: str
+    labels: Annotated[list[str], Field(description="In the order of the graph's columns, and of `logits`.")]
+    routing: Routing
+    calibration_detail: Calibration | None
+
+
+class Health(Exact):
+    status: Literal["ok", "not ready"]
+    models: Annotated[dict[str, str] | None, Field(description="Only for ?verbose: `ready`, or why not, by model.")] = (
+        None
+    )
+
+
+def problems(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a path, as FastAPI's `responses` takes them."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {
+        status: {"description": PROBLEMS.get(status, "The request was refused"), "content": content}
+        for status in statuses
+    }

@@ -1,0 +1,108 @@
+"""
+The parent of the workers: binds the socket, forks them, starts the dead again.
+
+All workers accept from the one socket: with one of them hung, the others still take every connection, where with
+SO_REUSEPORT half of them would time out.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+from softgate.runtime.counts import Counts
+from softgate.runtime.repository import Bundle
+from softgate.settings import Settings
+from softgate.web import logs, metrics, server
+
+logger = logging.getLogger("softgate.web")
+
+STOP = {signal.SIGTERM, signal.SIGINT}
+
+
+def serve(listener: socket.socket, bundles: Sequence[Bundle], settings: Settings) -> int:
+    """Serve with as many processes as the settings say, until told to stop; returns the exit code."""
+    counts = Counts(metrics.layout(bundles), n_workers=settings.workers)
+    logs.set_up(settings.log_format, metrics.web_counts(counts, worker=0).dropped_log_lines)
+    logger.info("listening", extra={"url": server.url(listener)})
+    if settings.workers == 1:
+        return server.run(listener, bundles, counts, settings, worker=0)
+    return Supervisor(listener, bundles, counts, settings).run()
+
+
+class Supervisor:
+    def __init__(self, listener: socket.socket, bundles: Sequence[Bundle], counts: Counts, settings: Settings) -> None:
+        self._listener = listener
+        self._bundles = bundles
+        self._counts = counts
+        self._settings = settings
+        self._workers: dict[int, int] = {}
+        """Process id → row of the counts."""
+        # Only this process holds the writing end, so a worker that reads its end learns of the parent's death.
+        self._death, self._life = os.pipe()
+        self._exit_code = 0
+        self._stopping = False
+
+    def run(self) -> int:
+        """Until every worker has ended."""
+        # Blocked and waited for, not handled: nothing here can be interrupted half-way.
+        watched = STOP | {signal.SIGCHLD}
+        signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+        for row in range(self._settings.workers):
+            self._start(row)
+        while self._workers:
+            received = signal.sigwait(watched)
+            if received == signal.SIGCHLD:
+                self._reap()
+            else:
+                self._stop()
+        return self._exit_code
+
+    def _start(self, row: int) -> None:
+        process = os.fork()
+        if process:
+            self._workers[process] = row
+            return
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        os.close(self._life)
+        threading.Thread(target=_end_with_parent, args=(self._death,), daemon=True).start()
+        code = 1
+        try:
+            code = server.run(self._listener, self._bundles, self._counts, self._settings, worker=row)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _reap(self) -> None:
+        """Signals of one kind merge, so one SIGCHLD may stand for several deaths."""
+        while self._workers:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if process == 0:
+                return
+            row = self._workers.pop(process)
+            code = os.waitstatus_to_exitcode(status)
+            if self._stopping:
+                continue
+            if code == server.EXIT_STARTUP_FAILED:
+                self._exit_code = code
+                self._stop()
+                continue
+            logger.error("worker died and is replaced", extra={"worker": row, "pid": process, "exit_code": code})
+            self._start(row)
+
+    def _stop(self) -> None:
+        """The first time, let the workers end their requests; the second time, do not wait."""
+        how = signal.SIGKILL if self._stopping and self._exit_code == 0 else signal.SIGTERM
+        self._stopping = True
+        for process in self._workers:
+            os.kill(process, how)
+
+
+def _end_with_parent(death: int) -> None:
+    """Workers without a supervisor would hold the port against the next server."""
+    os.read(death, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

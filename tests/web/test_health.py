@@ -1,0 +1,81 @@
+"""Alive and ready are two questions."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import httpx2
+
+from graphs import slow, write_model, write_text_model
+from servers import Served, command, environment, served
+
+
+def test_a_server_is_ready_when_its_models_are(server: Served) -> None:
+    assert server.client.get("/livez").json() == {"status": "ok"}
+    assert server.client.get("/readyz").json() == {"status": "ok"}
+    states = dict.fromkeys(("identity", "logarithm", "picky", "words"), "ready")
+    assert server.client.get("/readyz?verbose").json() == {"status": "ok", "models": states}
+
+
+def test_while_a_model_loads_the_server_lives_and_says_what_is_missing(tmp_path: Path) -> None:
+    write_text_model(tmp_path / "a", name="quick")
+    write_model(tmp_path / "b", slow(seconds_hint=2), name="slow")
+    process = subprocess.Popen(
+        command("serve", tmp_path, "--port", 0), stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert process.stderr is not None
+    url = json.loads(process.stderr.readline())["url"]
+    with httpx2.Client(base_url=url) as client:
+        live, ready = client.get("/livez"), client.get("/readyz?verbose")
+        early = client.post("/v1/models/slow/predict", json={"inputs": [1, 2, 3, 4]})
+        assert json.loads(process.stderr.readline())["message"] == "request"
+        while json.loads(process.stderr.readline())["message"] != "ready":
+            pass
+        late = client.get("/readyz")
+    process.terminate()
+    process.stderr.close()
+    process.wait(timeout=20)
+
+    assert live.status_code == 200
+    assert ready.status_code == 503
+    assert ready.json()["status"] == "not ready"
+    assert ready.json()["models"]["slow"] == "loading"
+    assert early.status_code == 503
+    assert early.json()["code"] == "not_ready"
+    assert int(early.headers["retry-after"]) >= 1
+    assert late.status_code == 200
+
+
+def test_the_health_command_answers_with_its_exit_code(tmp_path: Path) -> None:
+    with served(write_text_model(tmp_path / "toy")) as server:
+        port = server.url.rpartition(":")[2]
+        ready = subprocess.run(
+            command("health"), env=environment(SOFTGATE_PORT=port), capture_output=True, text=True, check=False
+        )
+    gone = subprocess.run(command("health", server.url), env=environment(), capture_output=True, text=True, check=False)
+
+    assert (ready.returncode, json.loads(ready.stdout)["models"]) == (0, {"toy": "ready"})
+    assert gone.returncode == 1
+    assert "No answer from" in gone.stderr
+
+
+def test_a_full_queue_refuses_with_a_time_to_retry(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "slow", slow(seconds_hint=1), name="slow", routing="threshold = 0.7")
+    card = folder / "classifier.toml"
+    card.write_text(card.read_text() + "[serving]\nmax_queue = 1\nmax_batch = 1\n")
+    with served(folder) as server:
+        script = (
+            "import asyncio, sys, httpx2\n"
+            "async def main():\n"
+            "    async with httpx2.AsyncClient(base_url=sys.argv[1], timeout=60) as client:\n"
+            "        post = lambda: client.post('/v1/models/slow/predict', json={'inputs': [1, 2, 3, 4]})\n"
+            "        answers = await asyncio.gather(*(post() for _ in range(6)))\n"
+            "    print(sorted((a.status_code, a.headers.get('retry-after')) for a in answers))\n"
+            "asyncio.run(main())\n"
+        )
+        statuses = subprocess.run(
+            [*command()[:1], "-c", script, server.url], capture_output=True, text=True, check=True
+        ).stdout
+
+    assert statuses.count("(200, None)") == 2
+    assert statuses.count("(429, '1')") == 4

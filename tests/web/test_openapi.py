@@ -1,0 +1,140 @@
+"""What is documented and what is answered are one thing."""
+
+import json
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from servers import Served
+from softgate.web import schema
+from softgate.web.protocols.native import PredictBody
+
+PREDICT = "/v1/models/{model}/predict"
+
+
+@pytest.fixture(scope="module")
+def document(server: Served) -> dict[str, Any]:
+    answer: dict[str, Any] = server.client.get("/openapi.json").json()
+    return answer
+
+
+def published(document: dict[str, Any], path: str, method: str, status: str, media_type: str) -> dict[str, Any]:
+    """The schema of an answer, with the document's components so that its references resolve."""
+    found: dict[str, Any] = document["paths"][path][method]["responses"][status]["content"][media_type]["schema"]
+    return {**found, "components": document["components"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("words", {"inputs": "send money"}),
+        ("words", {"inputs": ["rain", "joke"], "top_k": 2, "id": "x"}),
+        ("words", {"inputs": "rain", "logits": True, "temperature": 2.5, "select": "sample", "seed": 1, "top_p": 0.9}),
+        ("logarithm", {"inputs": [0.0, -1.0, 1.0, 2.0], "logits": True}),
+        ("identity", {"inputs": [[1, 2, 3, 4], [4, 3, 2, 1]]}),
+    ],
+)
+def test_predictions_are_of_the_published_form(
+    server: Served, document: dict[str, Any], model: str, body: dict[str, Any]
+) -> None:
+    request = document["paths"][PREDICT]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.validate(body, request)
+
+    answer = server.predict(model, **body)
+
+    assert answer.status_code == 200
+    jsonschema.validate(answer.json(), published(document, PREDICT, "post", "200", "application/json"))
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "status"),
+    [
+        ("words", b"{", "400"),
+        ("words", b'{"inputs": []}', "400"),
+        ("nobody", b'{"inputs": "a"}', "404"),
+        ("words", b"x" * 300_000, "413"),
+        ("picky", b'{"inputs": [7]}', "500"),
+    ],
+)
+def test_problems_are_of_the_published_form(
+    server: Served, document: dict[str, Any], model: str, content: bytes, status: str
+) -> None:
+    answer = server.client.post(f"/v1/models/{model}/predict", content=content)
+
+    assert str(answer.status_code) == status
+    jsonschema.validate(answer.json(), published(document, PREDICT, "post", status, "application/problem+json"))
+
+
+@pytest.mark.parametrize(
+    ("path", "template"),
+    [
+        ("/v1/models", "/v1/models"),
+        ("/v1/models/words", "/v1/models/{model}"),
+        ("/livez", "/livez"),
+        ("/readyz?verbose", "/readyz"),
+    ],
+)
+def test_other_answers_are_of_the_published_form(
+    server: Served, document: dict[str, Any], path: str, template: str
+) -> None:
+    answer = server.client.get(path)
+
+    assert answer.status_code == 200
+    jsonschema.validate(answer.json(), published(document, template, "get", "200", "application/json"))
+
+
+def test_the_decoder_knows_the_fields_that_are_documented_with_their_limits_and_defaults() -> None:
+    """Two declarations of one wire: the decoder's, for speed, and the published one. They may not part."""
+    (decoded,), components = msgspec.json.schema_components([PredictBody])
+    wire = components["PredictBody"]["properties"]
+    documented = schema.PredictRequest.model_json_schema()["properties"]
+
+    assert decoded == {"$ref": "#/$defs/PredictBody"}
+    assert list(wire) == list(documented)
+    for name in wire.keys() - {"inputs"}:
+        assert _kinds(wire[name]) == _kinds(documented[name]), name
+        assert wire[name].get("default") == documented[name].get("default"), name
+
+
+def _kinds(field: dict[str, Any]) -> list[str]:
+    """The alternatives of a field by what limits them, in a form that both libraries' schemas share."""
+    limits = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "maxLength", "enum")
+    found = []
+    for kind in field.get("anyOf", [field]):
+        shared = {key: kind[key] for key in limits if key in kind}
+        found.append(json.dumps(shared if "enum" in kind else {**shared, "type": kind["type"]}, sort_keys=True))
+    return sorted(found)
+
+
+def test_the_documented_examples_are_valid() -> None:
+    schema.PredictRequest.model_validate(schema.EXAMPLE_REQUEST)
+    schema.PredictAnswer.model_validate(schema.EXAMPLE_ANSWER)
+    schema.Problem.model_validate(schema.EXAMPLE_PROBLEM)
+
+
+def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> None:
+    assert document["paths"].keys() == {
+        PREDICT,
+        "/v1/models/{model}/versions/{version}/predict",
+        "/v1/models",
+        "/v1/models/{model}",
+        "/livez",
+        "/readyz",
+        "/metrics",
+    }
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert operation["description"], path
+            assert "422" not in operation["responses"], path
+
+
+def test_the_docs_page_asks_nothing_of_another_host(server: Served) -> None:
+    page = server.client.get("/docs")
+
+    assert page.status_code == 200
+    assert "://" not in page.text.replace(server.url, "")
+    for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert f"/docs/{asset}" in page.text
+        assert server.client.get(f"/docs/{asset}").status_code == 200

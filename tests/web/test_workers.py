@@ -1,0 +1,191 @@
+"""Processes: the socket, the workers, their deaths and the end."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from graphs import write_text_model
+from servers import Served, command, environment, served
+from softgate.errors import StartupFailed
+from softgate.web.server import EXIT_STARTUP_FAILED, bind, url
+
+REQUESTS = 'softgate_requests_total{model="toy",version="1"}'
+STARTS = "softgate_worker_starts_total"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_text_model(tmp_path / "toy")
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def running(process: int) -> bool:
+    """A zombie that its new parent has not waited for does not run."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def send(server: Served, n: int) -> None:
+    """One request a connection, so that either worker may take it."""
+    for _ in range(n):
+        answer = server.client.post(
+            "/v1/models/toy/predict", json={"inputs": ["rain", "joke"]}, headers={"connection": "close"}
+        )
+        assert answer.status_code == 200
+
+
+def until(true: Callable[[], bool], *, seconds: float) -> float:
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < seconds, f"Not within {seconds} s."
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_an_accepted_connection_sends_without_delay(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    listener = bind("127.0.0.1", 0)
+    delayed: list[int] = []
+
+    class Accepting(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted = transport.get_extra_info("socket")
+            delayed.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    async def connect() -> None:
+        server = await asyncio.get_running_loop().create_server(Accepting, sock=listener)
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        while not delayed:
+            await asyncio.sleep(0)
+        writer.close()
+        server.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(connect())
+
+    assert delayed == [1]
+
+
+def test_a_port_in_use_is_one_clear_sentence() -> None:
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(StartupFailed, match=rf"Cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+            bind("127.0.0.1", port)
+
+
+def test_a_host_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(StartupFailed, match=r"Cannot listen on nowhere\.invalid:80"):
+        bind("nowhere.invalid", 80)
+
+
+def test_an_ipv6_address_is_bracketed_in_the_url() -> None:
+    with bind("::1", 0) as listener:
+        assert url(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_one_scrape_holds_the_counts_of_both_workers(folder: Path) -> None:
+    with served(folder, workers=2) as server:
+        send(server, 200)
+        scrapes = [server.metrics() for _ in range(4)]
+
+        assert [scrape[REQUESTS] for scrape in scrapes] == [200] * 4
+        assert scrapes[0]['softgate_rows_total{model="toy",version="1"}'] == 400
+        assert scrapes[0][STARTS] == 2
+
+
+def test_a_killed_worker_is_replaced_within_a_second_and_its_counts_stay(folder: Path) -> None:
+    with served(folder, workers=2) as server:
+        send(server, 100)
+        first, second = children(server.process.pid)
+
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(set(children(server.process.pid)) - {first, second}) == 1, seconds=1)
+        # Its record of the start is written by the new worker itself, so it runs; ready is what serves.
+        took = until(lambda: server.metrics()[STARTS] == 3, seconds=1)
+
+        assert took < 1
+        assert server.metrics()[REQUESTS] == 100
+        send(server, 100)
+        assert server.metrics()[REQUESTS] == 200
+
+
+def test_workers_share_the_connections(folder: Path) -> None:
+    with served(folder, workers=2) as server:
+        first, second = children(server.process.pid)
+        for stopped in (first, second):
+            os.kill(stopped, signal.SIGSTOP)
+            # A hung worker takes no connection, and the other answers every one of them.
+            send(server, 20)
+            os.kill(stopped, signal.SIGCONT)
+
+
+def test_workers_end_with_their_supervisor(folder: Path) -> None:
+    with served(folder, workers=2) as server:
+        left = children(server.process.pid)
+        server.process.kill()
+
+        until(lambda: not any(running(child) for child in left), seconds=10)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_told_to_stop_ends_with_exit_code_0(folder: Path, workers: int, how: signal.Signals) -> None:
+    with served(folder, workers=workers) as server:
+        send(server, 1)
+        left = children(server.process.pid)
+        server.process.send_signal(how)
+
+        assert server.process.wait(timeout=10) == 0
+        assert not any(running(child) for child in left)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_model_that_does_not_load_ends_the_server_with_a_reason(folder: Path, workers: int) -> None:
+    (folder / "1" / "model.onnx").write_bytes(b"not a graph")
+
+    ended = subprocess.run(
+        command("serve", folder, "--port", 0, "--workers", workers),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=environment(),
+        check=False,
+    )
+
+    assert ended.returncode == EXIT_STARTUP_FAILED
+    records = [json.loads(line) for line in ended.stderr.splitlines()]
+    reasons = Counter(record.get("code") for record in records if record["level"] == "critical")
+    assert 1 <= reasons.pop("graph_invalid") <= workers
+    assert not reasons
+    assert str(folder) in next(record["message"] for record in records if record["level"] == "critical")
+
+
+def test_a_mistake_in_a_card_ends_the_command_before_it_listens(folder: Path) -> None:
+    card = folder / "classifier.toml"
+    card.write_text(card.read_text().replace('kind = "text"', 'kind = "txt"\nmax_token = 3'))
+
+    ended = subprocess.run(
+        command("serve", folder, "--port", 0),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env=environment(),
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert "input.kind: got 'txt', wanted one of tensor, text" in ended.stderr
+    assert "input.max_token: unknown key; did you mean max_tokens?" in ended.stderr
+    assert "Traceback" not in ended.stderr
