@@ -1,0 +1,5 @@
+"""`python -m softgate`: the command line."""
+
+from softgate.cli import main
+
+main()
