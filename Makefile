@@ -24,6 +24,7 @@ format: .venv/dev  ## rewrite the code in the house's format
 
 bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn answer
 	$(BIN)/python tests/bench/bench_predict.py
+	$(BIN)/python tests/bench/bench_selection.py
 
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
 	$(BIN)/uv pip compile pyproject.toml --extra text --extra build --universal --python-version 3.11 \

@@ -13,6 +13,7 @@ import pytest
 
 from graphs import bag_of_words, word_tokenizer
 from servers import environment, served
+from tools import tool
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,6 +44,8 @@ def numbers(value: Any) -> list[float]:
 def run(command: str, folder: Path = ROOT) -> str:
     """A command of the README, `.venv/bin/softgate` being the one under test."""
     arguments = shlex.split(command)
+    if arguments[0] == "curl":
+        arguments[0] = tool("curl")
     if arguments[0] == ".venv/bin/softgate":
         arguments[:1] = [sys.executable, "-m", "softgate"]
     ended = subprocess.run(arguments, capture_output=True, text=True, cwd=folder, env=environment(), check=False)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from servers import Served
-from softgate.web import schema
+from softgate.web import errors, schema
 from softgate.web.protocols.native import PredictBody
 
 PREDICT = "/v1/models/{model}/predict"
@@ -109,9 +109,13 @@ def _kinds(field: dict[str, Any]) -> list[str]:
 
 
 def test_the_documented_examples_are_valid() -> None:
-    schema.PredictRequest.model_validate(schema.EXAMPLE_REQUEST)
+    for example in schema.EXAMPLE_REQUESTS.values():
+        schema.PredictRequest.model_validate(example)
     schema.PredictAnswer.model_validate(schema.EXAMPLE_ANSWER)
-    schema.Problem.model_validate(schema.EXAMPLE_PROBLEM)
+    for status, answer in schema.problems(*schema.PROBLEMS).items():
+        example = answer["content"][errors.PROBLEM_JSON]["example"]
+        assert schema.Problem.model_validate(example).status == status
+        assert example["code"] in errors.codes()
 
 
 def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> None:
@@ -128,6 +132,10 @@ def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> No
         for operation in methods.values():
             assert operation["description"], path
             assert "422" not in operation["responses"], path
+
+
+def test_a_browser_that_asks_for_the_root_is_led_to_the_docs(server: Served) -> None:
+    assert server.client.get("/", follow_redirects=True).url.path == "/docs"
 
 
 def test_the_docs_page_asks_nothing_of_another_host(server: Served) -> None:

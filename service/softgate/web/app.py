@@ -20,7 +20,6 @@ from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
 from softgate.web.metrics import CONTENT_TYPE, Exposition, WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge, read_body
 from softgate.web.protocols import PROTOCOLS, Protocol
-from softgate.web.schema import problems
 
 logger = logging.getLogger("softgate.web")
 
@@ -108,7 +107,11 @@ def _add_predict(app: FastAPI, native: Protocol, parts: Parts) -> None:
 
     The edge answers a POST before it gets here; this adapter to the same handler keeps what is documented callable.
     """
-    content = {"application/json": {"schema": schema.PredictRequest.model_json_schema()}}
+    examples = {name: {"value": value} for name, value in schema.EXAMPLE_REQUESTS.items()}
+    content = {"application/json": {"schema": schema.PredictRequest.model_json_schema(), "examples": examples}}
+    answer = {"content": {"application/json": {"example": schema.EXAMPLE_ANSWER}}}
+    first = next(iter(parts.catalogue.bundles.values()))
+    served = {"model": first.name, "version": first.version}
 
     async def predict(request: Request) -> Response:
         """Classify rows: calibrated probabilities and a decision with its reason for each."""
@@ -116,24 +119,29 @@ def _add_predict(app: FastAPI, native: Protocol, parts: Parts) -> None:
         answer = await native.handle(request.url.path, body, started=parts.clock())
         return Response(answer.body, answer.status, media_type=answer.content_type.decode())
 
-    for path in ("/v1/models/{model}/predict", "/v1/models/{model}/versions/{version}/predict"):
+    paths = {
+        "/v1/models/{model}/predict": "Classify rows",
+        "/v1/models/{model}/versions/{version}/predict": "Classify rows with a version named",
+    }
+    for path, summary in paths.items():
         parameters = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "example": served[name]}
             for name in re.findall(r"{(\w+)}", path)
         ]
         app.add_api_route(
             path,
             predict,
             methods=["POST"],
+            summary=summary,
             tags=["predict"],
             response_model=schema.PredictAnswer,
-            responses=problems(*schema.PROBLEMS),
+            responses={200: answer, **schema.problems(*schema.PROBLEMS)},
             openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": parameters},
         )
 
 
 def _add_metrics(app: FastAPI, exposition: Exposition) -> None:
-    @app.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+    @app.get("/metrics", tags=["health"], summary="Counts for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus text format; the counts of all workers."""
         return Response(await asyncio.to_thread(exposition.render), headers={"content-type": CONTENT_TYPE})

@@ -5,6 +5,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import RedirectResponse
 
 # fastapi-offline carries the files; its application factory is not used.
 _ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
@@ -12,6 +13,7 @@ _ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/cs
 
 def routes(*, title: str) -> APIRouter:
     router = APIRouter(include_in_schema=False)
+    router.add_api_route("/", lambda: RedirectResponse("/docs"), response_class=RedirectResponse)
 
     @router.get("/docs")
     async def page() -> Response:

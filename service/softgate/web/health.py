@@ -9,15 +9,16 @@ from softgate.web import schema
 def routes(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(tags=["health"])
 
-    @router.get("/livez", response_model_exclude_none=True)
+    @router.get("/livez", summary="Is the process alive?", response_model_exclude_none=True)
     async def livez() -> schema.Health:
         """The event loop turns. Says nothing of models: a model that loads slowly is no reason for a restart."""
         return schema.Health(status="ok")
 
     @router.get(
         "/readyz",
+        summary="May it be sent traffic?",
         response_model_exclude_none=True,
-        responses={503: {"model": schema.Health, "description": "Not ready"}, **schema.problems("4XX")},
+        responses={503: {"model": schema.Health, "description": "Not ready"}, **schema.without_input()},
     )
     async def readyz(response: Response, verbose: str | None = None) -> schema.Health:
         """Every model is loaded, warm, and has reproduced its golden rows. `?verbose` says what is missing."""

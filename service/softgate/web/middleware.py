@@ -117,7 +117,7 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
         if name == b"content-length" and int(value) > limit:
             raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
         if name == b"content-encoding" and value.lower() != b"identity":
-            raise UnsupportedEncoding("Expected a body without Content-Encoding; got a compressed one.")
+            raise UnsupportedEncoding("Expected a body without Content-Encoding.")
     body = bytearray()
     more = True
     while more:

@@ -10,14 +10,14 @@ from softgate.web import schema
 def routes(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["models"])
 
-    @router.get("")
+    @router.get("", summary="The models served")
     async def list_models() -> schema.ModelList:
-        """The models served."""
+        """Name, version, kind of input and calibration of each; `ready` once it answers."""
         return schema.ModelList(models=[_summary(catalogue, bundle) for bundle in catalogue.bundles.values()])
 
-    @router.get("/{model}", responses=schema.problems("4XX"))
+    @router.get("/{model}", summary="One model", responses=schema.problems(404) | schema.without_input())
     async def get_model(model: str) -> schema.Model:
-        """One model: its labels, its routing, its calibration and the evidence for it."""
+        """Its labels, its routing, its calibration and the evidence for it."""
         return _model(catalogue, catalogue.bundle(model))
 
     return router

@@ -3,14 +3,37 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from softgate.numerics.temperature import TEMPERATURE_RANGE
+from softgate.web import errors
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-EXAMPLE_REQUEST: dict[str, Any] = {"inputs": ["move 50 dollars to savings"], "top_k": 3}
+# What the docs page offers to try, by the name it shows.
+EXAMPLE_REQUESTS: dict[str, dict[str, Any]] = {
+    "a sentence, its three most probable classes": {"inputs": ["move 50 dollars to savings"], "top_k": 3},
+    "several sentences, everything about them": {
+        "inputs": ["move 50 dollars to savings", "will it rain tomorrow", "who won the cup in 1998"],
+        "id": "batch-7",
+        "logits": True,
+    },
+    "the classes that hold 95 % of the probability": {"inputs": "what is my balance", "top_p": 0.95},
+    "shown at another temperature, the decision unchanged": {
+        "inputs": "what is my balance",
+        "temperature": 3.0,
+        "top_k": 5,
+    },
+    "a label drawn instead of the best, repeatably": {
+        "inputs": "what is my balance",
+        "select": "sample",
+        "seed": 7,
+        "top_k": 5,
+    },
+    "rows of numbers, for a model that takes them": {"inputs": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
+}
 EXAMPLE_ANSWER: dict[str, Any] = {
-    "id": None,
+    "id": "abc",
     "model": "clinc150",
     "version": "1",
     "calibration": "9f2c61d0a1b4",
@@ -33,25 +56,25 @@ EXAMPLE_ANSWER: dict[str, Any] = {
         }
     ],
 }
-EXAMPLE_PROBLEM: dict[str, Any] = {
-    "type": "urn:softgate:error:shape_mismatch",
-    "title": "Shape mismatch",
-    "status": 400,
-    "detail": "Expected 4 features per row; row 2 has 3.",
-    "code": "shape_mismatch",
-    "request_id": "5f0c8a1f6f0e4b7a",
+# Status → what it means, and a code and detail that come with it.
+PROBLEMS: Mapping[int, tuple[str, str, str]] = {
+    400: ("The body is not what the model takes", "shape_mismatch", "Expected 4 features per row; row 2 has 3."),
+    404: ("No such model, or not this version", "unknown_model", "Expected the name of a served model: clinc150."),
+    413: ("The body is too large", "body_too_large", "Expected a body of at most 4194304 bytes; got 9000000."),
+    415: (
+        "The body is compressed",
+        "unsupported_encoding",
+        "Expected a body without Content-Encoding; got a compressed one.",
+    ),
+    429: (
+        "The queue is full",
+        "overloaded",
+        "Expected at most 1024 rows in the queue; it holds 1020, and 32 more came.",
+    ),
+    500: ("The graph failed", "engine_failed", errors.UNTOLD),
+    503: ("The model is still loading", "not_ready", "clinc150 is not ready yet."),
 }
-
-
-PROBLEMS: Mapping[int | str, str] = {
-    400: "The body is not what the model takes; `detail` says what was got and wanted",
-    404: "No such model, or not this version of it",
-    413: "The body is too large",
-    415: "The body is compressed",
-    429: "The queue is full; retry after the seconds of Retry-After",
-    500: "The graph failed; the log says why, under the request_id",
-    503: "The model is still loading",
-}
+EXAMPLE_REQUEST_ID = "5f0c8a1f6f0e4b7a"
 
 
 class Exact(BaseModel):
@@ -63,7 +86,7 @@ class Exact(BaseModel):
 class PredictRequest(Exact):
     """Rows to classify, and what to show of the answer. Nothing here changes a decision but `profile`."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_REQUEST]})
+    model_config = ConfigDict(json_schema_extra={"examples": list(EXAMPLE_REQUESTS.values())})
 
     inputs: Annotated[
         str | list[str] | list[float] | list[list[float]],
@@ -126,8 +149,6 @@ class Prediction(Exact):
 
 
 class PredictAnswer(Exact):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_ANSWER]})
-
     id: str | None
     model: str
     version: str
@@ -137,8 +158,6 @@ class PredictAnswer(Exact):
 
 class Problem(Exact):
     """An RFC 9457 problem. `code` never changes; `detail` says what was got and what was wanted."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_PROBLEM]})
 
     type: str
     title: str
@@ -195,10 +214,24 @@ class Health(Exact):
     )
 
 
-def problems(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a path, as FastAPI's `responses` takes them."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a path, each with an example, as FastAPI's `responses` takes them."""
+    form = Problem.model_json_schema()
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        description, code, detail = PROBLEMS[status]
+        example = msgspec.json.decode(
+            errors.encode(errors.Problem(status, code, detail), request_id=EXAMPLE_REQUEST_ID)
+        )
+        found[status] = {
+            "description": description,
+            "content": {errors.PROBLEM_JSON: {"schema": form, "example": example}},
+        }
+    return found
+
+
+def without_input() -> dict[int | str, dict[str, Any]]:
+    """For a path that takes nothing a client could get wrong; keeps FastAPI from documenting its own 422."""
     return {
-        status: {"description": PROBLEMS.get(status, "The request was refused"), "content": content}
-        for status in statuses
+        "4XX": {"description": "Refused", "content": {errors.PROBLEM_JSON: {"schema": Problem.model_json_schema()}}}
     }
