@@ -15,7 +15,7 @@ lint: .venv/dev  ## set up, then check format, style, types and deployment files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/yamllint --strict deploy
+	$(BIN)/yamllint --strict deploy .yamllint
 	$(BIN)/hadolint Dockerfile
 
 format: .venv/dev  ## rewrite the code in the house's format

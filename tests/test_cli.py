@@ -106,6 +106,15 @@ def test_an_option_overrides_its_variable(words: Path) -> None:
         assert server.client.get("/livez").status_code == 200
 
 
+def test_a_health_check_loads_neither_a_graph_engine_nor_a_web_framework() -> None:
+    program = "import sys, softgate.cli; print(sorted({'numpy', 'onnxruntime', 'fastapi'} & sys.modules.keys()))"
+    loaded = subprocess.run(
+        [*command()[:1], "-c", program], capture_output=True, text=True, env=environment(), check=True
+    )
+
+    assert loaded.stdout == "[]\n"
+
+
 def test_version() -> None:
     assert run("--version").stdout == f"softgate {__version__}\n"
 

@@ -24,7 +24,8 @@ FLOORS = {
     # Answers requests; the offline verbs are not among them.
     "web": {"errors", "types", "numerics", "runtime", "policy", "settings"},
     "client": {"errors"},
-    "cli": {"errors", "types", "numerics", "runtime", "policy", "workbench", "settings", "web", "client"},
+    "commands": {"errors", "types", "numerics", "runtime", "policy", "workbench", "settings", "web", "client"},
+    "cli": {"errors", "settings", "commands"},
     "__main__": {"cli"},
 }
 # What each floor may import from outside the standard library.
@@ -38,6 +39,7 @@ ALLOWED = {
     "settings": {"pydantic", "pydantic_settings"},
     "web": {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn", "msgspec"},
     "client": {"httpx2"},
+    "commands": {"rich"},
     "cli": {"typer", "rich"},
     "__main__": set(),
 }
