@@ -82,6 +82,16 @@ def picky() -> bytes:
     )
 
 
+def one_row(n_features: int) -> bytes:
+    """features → themselves, as long as there is one row of them: two make the graph fail."""
+    return _model(
+        [helper.make_node("Reshape", ["features", "shape"], ["logits"])],
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", n_features]),
+        helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, n_features]),
+        {"shape": np.array([1, n_features], dtype=np.int64)},
+    )
+
+
 def word_tokenizer() -> str:
     tokenizer = Tokenizer(WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()

@@ -1,47 +1,16 @@
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Executor, Future
-from functools import wraps
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pytest
 
+from hands import HandExecutor, advance, played, turns
 from softgate.errors import Overloaded
 from softgate.runtime.batcher import Batcher, Job
 
 Answer: TypeAlias = str | Exception
 Run: TypeAlias = Callable[[Sequence[Job[str, str]]], Sequence[Answer]]
-
-
-class HandLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock is moved by hand."""
-
-    now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-
-class HandExecutor(Executor):
-    """Runs what was submitted when it is told to."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[], None]] = []
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-
-        def step() -> None:
-            try:
-                result = fn(*args, **kwargs)
-            except Exception as exc:
-                future.set_exception(exc)
-            else:
-                future.set_result(result)
-
-        self.waiting.append(step)
-        return future
 
 
 class Bench:
@@ -77,28 +46,6 @@ class Bench:
         """Let the run under way end."""
         self.executor.waiting.pop(0)()
         await turns()
-
-
-async def turns() -> None:
-    """Let everything that is ready run."""
-    for _ in range(10):
-        await asyncio.sleep(0)
-
-
-def played(scene: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    @wraps(scene)
-    def test() -> None:
-        with asyncio.Runner(loop_factory=HandLoop) as runner:
-            runner.run(scene())
-
-    return test
-
-
-async def advance(seconds: float) -> None:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, HandLoop)
-    loop.now += seconds
-    await turns()
 
 
 @played

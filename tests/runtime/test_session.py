@@ -47,7 +47,7 @@ def spec(name: str, *shape: int | None, dtype: type[np.generic] = np.float32) ->
     return TensorSpec(name, np.dtype(dtype), shape)
 
 
-@pytest.mark.parametrize("module", ["softgate.runtime.session", "softgate.cli"])
+@pytest.mark.parametrize("module", ["softgate.runtime.session", "softgate.web.server"])
 @pytest.mark.parametrize("environment", [{}, {"ORT_DISABLE_TELEMETRY": "0"}])
 def test_telemetry_is_off_before_onnxruntime_is_first_imported(module: str, environment: dict[str, str]) -> None:
     probe = [sys.executable, "-c", PROBE.format(module=module)]

@@ -110,6 +110,12 @@ def test_a_row_that_is_no_list_of_numbers_is_refused(dtype: type[np.generic], ro
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_rows_of_rows_are_refused(dtype: type[np.generic]) -> None:
+    with pytest.raises(InvalidInput, match="row 0 is something else"):
+        tensor_input(dtype=dtype).check([[[1], [2]], [[3], [4]]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
 def test_a_missing_number_is_refused(dtype: type[np.generic]) -> None:
     with pytest.raises(InvalidInput, match="row 1"):
         tensor_input(dtype=dtype).check([[1, 2], [1, None]])
@@ -121,8 +127,11 @@ def test_a_number_that_no_float_holds_is_refused() -> None:
 
 
 def test_samples_fit_the_graph() -> None:
-    assert np.asarray(tensor_input(n_features=3).samples(2).values).shape == (2, 3)
-    assert np.asarray(tensor_input(n_features=None).samples(1).values).shape == (1, 1)
+    samples = tensor_input(n_features=3).samples(2)
+
+    assert samples is not None
+    assert np.asarray(samples.values).shape == (2, 3)
+    assert tensor_input(n_features=None).samples(1) is None
 
 
 def test_a_tokenizer_beside_a_model_of_numbers_is_refused() -> None:

@@ -113,7 +113,8 @@ def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decis
         sets = prediction_sets(scores.probabilities, routing.set_quantile)
         spanned = routes_spanned(sets, routing.grouping)
         n_spanned = spanned.sum(axis=1)
-        ambiguous = (n_spanned >= 2) & (n_spanned <= routing.clarify)
+        # Without a threshold nothing can be routed, so a question would lead nowhere.
+        ambiguous = (n_spanned >= 2) & (n_spanned <= routing.clarify) & ~np.isnan(threshold)
         settle(ambiguous, Action.CLARIFY, Reason.AMBIGUOUS)
     settle(confidence >= threshold, Action.ROUTE, Reason.CONFIDENT)
     if routing.gate is not None and scores.energy is not None:

@@ -133,8 +133,10 @@ class Model:
         return logits
 
     def _warm(self) -> None:
-        self._run(self.input.samples(1))
-        self._run(self.input.samples(2))
+        for n_rows in (1, 2):
+            samples = self.input.samples(n_rows)
+            if samples is not None:
+                self._run(samples)
         golden = self.bundle.golden
         if golden is not None:
             try:

@@ -25,8 +25,8 @@ class Input(Protocol):
     def feed(self, rows: Rows) -> Feed:
         """What the session takes for these rows."""
 
-    def samples(self, n_rows: int) -> Rows:
-        """Made-up rows, to warm a session with."""
+    def samples(self, n_rows: int) -> Rows | None:
+        """Made-up rows, to warm a session with; None where their shape cannot be known."""
 
 
 # To add one: write its module and name its class here. The key is the card's `input.kind`.

@@ -37,8 +37,8 @@ class TensorInput:
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
         return {self._spec.name: np.asarray(rows.values)}
 
-    def samples(self, n_rows: int) -> Rows:
-        return Rows(np.zeros((n_rows, self._n_features or 1), self._spec.dtype))
+    def samples(self, n_rows: int) -> Rows | None:
+        return None if self._n_features is None else Rows(np.zeros((n_rows, self._n_features), self._spec.dtype))
 
     def _check_widths(self, rows: Sequence[Sequence[Any]]) -> None:
         wanted = len(rows[0]) if self._n_features is None else self._n_features

@@ -1,0 +1,152 @@
+from bisect import bisect_left
+from collections import Counter
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
+
+from softgate.numerics.histogram import CONFIDENCE_EDGES
+from softgate.policy.classifier import score
+from softgate.policy.monitor import BATCH_EDGES, SECONDS_EDGES, Monitor, fields
+from softgate.runtime.counts import Layout
+from softgate.types import Action, Decisions, Predictions, Reason
+
+N_LABELS = 5
+LAYOUT = Layout({"model": fields(n_labels=N_LABELS)})
+
+
+def monitor() -> Monitor:
+    return Monitor(LAYOUT.view(np.zeros(LAYOUT.width), "model"))
+
+
+def predictions(logits: NDArray[np.float64], *, seed: int = 0) -> Predictions:
+    """Scores of the logits, with decisions drawn at random."""
+    n_rows, rng = len(logits), np.random.default_rng(seed)
+    decisions = Decisions(
+        action=rng.integers(len(Action), size=n_rows).astype(np.int8),
+        reason=rng.integers(len(Reason), size=n_rows).astype(np.int8),
+        route=np.zeros(n_rows, dtype=np.intp),
+        confidence=np.zeros(n_rows),
+        threshold=np.zeros(n_rows),
+        sets=None,
+        candidates={},
+    )
+    return Predictions(score(logits, activation="softmax", temperature=1.0, with_energy=True), decisions)
+
+
+def one(confidence: float) -> Predictions:
+    """A row whose best class has just this probability."""
+    rest = (1 - confidence) / (N_LABELS - 1)
+    with np.errstate(divide="ignore"):
+        logits = np.log(np.array([[confidence] + [max(rest, 1e-300)] * (N_LABELS - 1)]))
+    return predictions(logits)
+
+
+def test_counts_of_predictions_agree_with_a_plain_recount() -> None:
+    logits = np.random.default_rng(1).normal(scale=4, size=(500, N_LABELS))
+    logits[::50, 2] = np.nan
+    batches = [predictions(logits[start : start + 70], seed=start) for start in range(0, 500, 70)]
+    counted = monitor()
+
+    for batch in batches:
+        counted.predictions(batch)
+
+    decisions, labels, bins, total = Counter[int](), Counter[int](), Counter[int](), 0.0
+    for batch in batches:
+        scores = batch.scores
+        for row in range(len(batch)):
+            decisions[int(batch.decisions.action[row]) * len(Reason) + int(batch.decisions.reason[row])] += 1
+            if scores.finite[row]:
+                labels[int(scores.label[row])] += 1
+                bins[bisect_left(CONFIDENCE_EDGES.tolist(), scores.confidence[row])] += 1
+                total += scores.confidence[row]
+    counts = counted.counts
+    assert counts["decisions"].tolist() == [decisions[cell] for cell in range(len(Action) * len(Reason))]
+    assert counts["labels"].tolist() == [labels[label] for label in range(N_LABELS)]
+    assert counts["confidence"].tolist() == [bins[cell] for cell in range(len(CONFIDENCE_EDGES) + 1)]
+    assert_allclose(counts["confidence_sum"], total, rtol=1e-12)
+    assert (counts["decisions"].sum(), counts["labels"].sum()) == (500, 490)
+
+
+def test_a_batch_without_a_finite_row_counts_its_decisions_alone() -> None:
+    counted = monitor()
+
+    counted.predictions(predictions(np.full((3, N_LABELS), np.inf)))
+
+    assert counted.counts["decisions"].sum() == 3
+    for name in ("labels", "confidence", "confidence_sum"):
+        assert_array_equal(counted.counts[name], 0)
+
+
+def test_a_confidence_of_one_is_in_the_bin_that_ends_at_one() -> None:
+    counted = monitor()
+
+    counted.predictions(predictions(np.array([[1000.0] + [0.0] * (N_LABELS - 1)])))
+
+    assert counted.counts["confidence"].tolist() == [0] * (len(CONFIDENCE_EDGES) - 1) + [1, 0]
+    assert counted.counts["confidence_sum"][0] == 1
+
+
+@pytest.mark.parametrize(("confidence", "edge"), [(0.51, 0.55), (0.96, 0.97), (0.975, 0.99), (0.9999, 1.0)])
+def test_a_confidence_is_in_the_bin_of_the_edge_above_it(confidence: float, edge: float) -> None:
+    counted = monitor()
+
+    counted.predictions(one(confidence))
+
+    (cell,) = np.flatnonzero(counted.counts["confidence"])
+    assert CONFIDENCE_EDGES[cell] == edge
+
+
+@pytest.mark.parametrize(("seconds", "cell"), [(0.0, 0), (1e-4, 0), (1.1e-4, 1), (2e-4, 1), (100.0, 18)])
+def test_a_time_at_an_edge_is_in_the_bin_below_it(seconds: float, cell: int) -> None:
+    counted = monitor()
+
+    counted.request(rows=3, seconds=seconds)
+
+    assert np.flatnonzero(counted.counts["request_seconds"]).tolist() == [cell]
+    assert counted.counts["request_seconds_sum"][0] == seconds
+    assert (counted.counts["requests"][0], counted.counts["rows"][0]) == (1, 3)
+
+
+@pytest.mark.parametrize(("rows", "cell"), [(1, 0), (2, 1), (3, 2), (4, 2), (1024, 10), (1025, 11)])
+def test_a_batch_at_an_edge_is_in_the_bin_below_it(rows: int, cell: int) -> None:
+    counted = monitor()
+
+    counted.batch(rows=rows, graph_seconds=0.5, queue_seconds=[])
+
+    assert np.flatnonzero(counted.counts["batch_rows"]).tolist() == [cell]
+    assert (counted.counts["batch_rows_sum"][0], counted.counts["graph_seconds_sum"][0]) == (rows, 0.5)
+
+
+def test_every_request_of_a_batch_waited_on_its_own() -> None:
+    counted = monitor()
+
+    counted.batch(rows=4, graph_seconds=0.25, queue_seconds=[0.0, 0.5, 0.5])
+
+    assert counted.counts["queue_seconds"].sum() == 3
+    assert counted.counts["queue_seconds_sum"][0] == 1.0
+    assert counted.counts["graph_seconds"].sum() == 1
+
+
+def test_a_successor_starts_with_an_empty_queue_and_goes_on_counting() -> None:
+    row = np.zeros(LAYOUT.width)
+    first = Monitor(LAYOUT.view(row, "model"))
+    first.request(rows=2, seconds=0.1)
+    first.counts["queue_rows"][0] = 7
+
+    successor = Monitor(LAYOUT.view(row, "model"))
+    successor.request(rows=2, seconds=0.1)
+
+    assert successor.counts["queue_rows"][0] == 0
+    assert successor.counts["requests"][0] == 2
+
+
+def test_edges_rise_and_every_histogram_has_a_bin_above_its_last() -> None:
+    widths = fields(n_labels=N_LABELS)
+    histograms = {"request_seconds": SECONDS_EDGES, "batch_rows": BATCH_EDGES, "confidence": CONFIDENCE_EDGES}
+
+    for name, edges in histograms.items():
+        assert (np.diff(edges) > 0).all()
+        assert widths[name] == len(edges) + 1
+        assert widths[f"{name}_sum"] == 1
