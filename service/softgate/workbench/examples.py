@@ -88,7 +88,7 @@ def _csv(path: Path, text: str) -> Iterator[tuple[Any, str]]:
                 raise DataInvalid(f"{path}, line {reader.line_num}: wanted {len(columns) + 1} fields, one per column.")
             yield _features(path, reader.line_num, values, columns), values[LABEL]
     except csv.Error as exc:
-        raise DataInvalid(f"{path}, line {reader.line_num}: not CSV: {exc}.") from exc
+        raise DataInvalid(f"{path}, line {reader.reader.line_num}: not CSV: {exc}.") from exc
 
 
 def _features(path: Path, line: int, values: Mapping[str, str], columns: Sequence[str]) -> Any:
