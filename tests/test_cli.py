@@ -31,12 +31,12 @@ def words(tmp_path: Path) -> Path:
 def test_predict_shows_a_bar_per_class_and_the_decision(words: Path) -> None:
     shown = run("predict", words, "send money").stdout.splitlines()
 
-    assert len(shown) == len(LABELS) + 2
+    assert len(shown) == len(LABELS) + 3
     assert shown[0].split()[0] == "transfer"
     assert shown[0].split()[-1] == "94.05%"
     assert shown[0].count("█") == 30
-    assert shown[-2].split() == ["route", "→", "banking", "uncalibrated"]
-    assert shown[-1].split() == ["route", "banking", "98.73%,", "threshold", "70.00%"]
+    assert shown[-2].split() == ["route", "→", "banking"]
+    assert shown[-1].split() == ["uncalibrated:", "banking", "98.73%,", "threshold", "70.00%"]
 
 
 def test_predict_as_json_is_the_answer_of_the_api(words: Path) -> None:

@@ -39,7 +39,7 @@ ALLOWED = {
     "settings": {"pydantic", "pydantic_settings"},
     "web": {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn", "msgspec"},
     "client": {"httpx2"},
-    "commands": {"rich"},
+    "commands": {"numpy", "rich"},
     "cli": {"typer", "rich"},
     "__main__": set(),
 }

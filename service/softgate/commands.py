@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -108,12 +109,13 @@ def _print_prediction(classifier: Classifier, predictions: Predictions, view: Vi
     action, reason = Action(decisions.action[0]), Reason(decisions.reason[0])
     where = target(classifier.routing, action, int(decisions.route[0]))
     candidate = classifier.routing.routes[int(decisions.route[0])]
-    line = Text.assemble(" ", (action.word, STYLES[action]), f" → {where}" if where else "", f"   {reason.word}")
-    console.print(line)
+    console.print(Text.assemble("\n ", (action.word, STYLES[action]), f" → {where}" if where else ""))
+    why = reason.word
     if reason is not Reason.NON_FINITE:
         threshold = float(decisions.threshold[0])
-        limit = "no threshold" if threshold != threshold else f"threshold {threshold:.2%}"  # noqa: PLR0124 - NaN
-        console.print(Text(f" route {candidate} {float(decisions.confidence[0]):.2%}, {limit}", "dim"))
+        limit = "no threshold" if np.isnan(threshold) else f"threshold {threshold:.2%}"
+        why = f"{why}: {candidate} {float(decisions.confidence[0]):.2%}, {limit}"
+    console.print(Text(f" {why}", "dim"))
 
 
 def _print_calibrated(found: workbench.Calibrated, *, n_rows: int) -> None:
