@@ -92,7 +92,11 @@ def _classifier(folder: Path) -> Classifier:
 def _greet(url: str, name: str, *, is_text: bool) -> None:
     inputs = '"move 50 dollars to savings"' if is_text else "[0.1, 0.2]"
     console.print(f"\n  [bold]softgate[/bold] {__version__} on [link={url}]{url}[/link]   docs: {url}/docs\n")
-    console.print(f'  curl {url}/v1/models/{name}/predict -d \'{{"inputs": {inputs}, "top_k": 3}}\'\n', highlight=False)
+    console.print(
+        f'  curl {url}/v1/models/{name}/predict -d \'{{"inputs": {inputs}, "top_k": 3}}\'\n',
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _print_prediction(classifier: Classifier, predictions: Predictions, view: View) -> None:
