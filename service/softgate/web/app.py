@@ -116,7 +116,7 @@ def _add_predict(app: FastAPI, native: Protocol, parts: Parts) -> None:
     async def predict(request: Request) -> Response:
         """Classify rows: calibrated probabilities and a decision with its reason for each."""
         body = await read_body(request.scope, request.receive, limit=parts.settings.max_body_bytes)
-        answer = await native.handle(request.url.path, body, started=parts.clock())
+        answer = await native.handle(request.scope["path"], body, started=parts.clock())
         return Response(answer.body, answer.status, media_type=answer.content_type.decode())
 
     paths = {

@@ -21,6 +21,8 @@ from softgate.web import logs, metrics, server
 logger = logging.getLogger("softgate.web")
 
 STOP = {signal.SIGTERM, signal.SIGINT}
+# A thread of some library may swallow a SIGCHLD; then the dead are found at the next tick.
+TICK_SECONDS = 0.5
 
 
 def serve(listener: socket.socket, bundles: Sequence[Bundle], settings: Settings) -> int:
@@ -54,11 +56,10 @@ class Supervisor:
         for row in range(self._settings.workers):
             self._start(row)
         while self._workers:
-            received = signal.sigwait(watched)
-            if received == signal.SIGCHLD:
-                self._reap()
-            else:
+            received = signal.sigtimedwait(watched, TICK_SECONDS)
+            if received is not None and received.si_signo in STOP:
                 self._stop()
+            self._reap()
         return self._exit_code
 
     def _start(self, row: int) -> None:
@@ -72,6 +73,8 @@ class Supervisor:
         code = 1
         try:
             code = server.run(self._listener, self._bundles, self._counts, self._settings, worker=row)
+        except BaseException:
+            logger.critical("worker failed", exc_info=True)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
