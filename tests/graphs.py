@@ -14,6 +14,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from softgate.policy.classifier import Classifier
 from softgate.policy.monitor import Monitor, fields
 from softgate.runtime.calibration import bindings, seal
+from softgate.runtime.card import bound_parts
 from softgate.runtime.counts import Layout
 from softgate.runtime.repository import Model, read_bundle
 
@@ -151,7 +152,8 @@ def write_text_model(folder: Path, *, name: str = "toy", routing: str = "thresho
 def write_calibration(folder: Path, **values: object) -> None:
     """A sealed calibration.json that fits the folder as it stands; T = 1 and no other part unless given."""
     bundle = read_bundle(folder, calibrated=False)
-    bound_to = bindings(bundle.card.raw, model=bundle.model, labels=bundle.labels_content, tokenizer=bundle.tokenizer)
+    card = bound_parts(bundle.card)
+    bound_to = bindings(card, model=bundle.model, labels=bundle.labels_content, tokenizer=bundle.tokenizer)
     whole = {"format": 1, "bound_to": bound_to, "temperature": 1.0, "noise": 0.0, "thresholds": {}, **values}
     (folder / bundle.version / "calibration.json").write_bytes(seal(whole))
 

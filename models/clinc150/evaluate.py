@@ -1,22 +1,22 @@
 """
-Print the figures of the model card, measured through the shipped files, one row at a time.
+Print the table of the model card, measured through the shipped files, one row at a time.
 
     python models/clinc150/evaluate.py --data PATH/clinc150 [--test]
 
-Temperature and threshold come from `val` and `oos_val`; `--test` then reads
-the test rows, which nothing is chosen on.
+Temperature and threshold are those of calibration.json and classifier.toml;
+`--test` reads the test rows too, which nothing is chosen on.
 """
 
 import argparse
 import json
 import time
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
@@ -24,9 +24,6 @@ from tokenizers import Tokenizer
 Rows = list[tuple[str, str]]
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
-
-# Share of the in-scope validation rows that the threshold may turn away.
-IN_SCOPE_FALLBACK = 0.08
 
 
 @dataclass(frozen=True)
@@ -70,21 +67,11 @@ def main() -> None:
     domains = json.loads((arguments.data / "domains.json").read_text(encoding="utf-8"))
     classifier = Classifier(arguments.model)
     member_of = np.array([[label in domains[domain] for domain in sorted(domains)] for label in classifier.labels])
-    answers = _answers(classifier, splits["val"], splits["oos_val"])
-    temperature = fit_temperature(answers.logits, answers.classes)
-    threshold = float(np.quantile(route_confidence(answers.logits / temperature, member_of), IN_SCOPE_FALLBACK))
-    print(f"temperature {temperature:.4f}, route threshold {threshold:.4f}")
-    _report("val", answers, temperature, threshold, member_of)
-    if arguments.test:
-        _report("test", _answers(classifier, splits["test"], splits["oos_test"]), temperature, threshold, member_of)
-
-
-def fit_temperature(logits: Floats, classes: Classes) -> float:
-    """The T with the least negative log-likelihood."""
-    result = minimize_scalar(
-        lambda log_t: negative_log_likelihood(logits / np.exp(log_t), classes), bounds=(-4, 4), method="bounded"
-    )
-    return float(np.exp(result.x))
+    temperature = json.loads((arguments.model / "1" / "calibration.json").read_text(encoding="utf-8"))["temperature"]
+    card = tomllib.loads((arguments.model / "classifier.toml").read_text(encoding="utf-8"))
+    for split in ("val", "test") if arguments.test else ("val",):
+        answers = _answers(classifier, splits[split], splits[f"oos_{split}"])
+        _report(split, answers, temperature, card["routing"]["threshold"], member_of)
 
 
 def negative_log_likelihood(logits: Floats, classes: Classes) -> float:
@@ -95,7 +82,7 @@ def expected_calibration_error(logits: Floats, classes: Classes, *, n_bins: int 
     """Mean distance of accuracy and confidence over bins of equal width, weighted by their rows."""
     confidence = softmax(logits, axis=1).max(axis=1)
     surplus = (logits.argmax(axis=1) == classes) - confidence
-    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    bins = np.ceil(confidence * n_bins).astype(int) - 1
     return float(np.abs(np.bincount(bins, surplus, n_bins)).sum() / len(classes))
 
 
@@ -120,22 +107,19 @@ def _answers(classifier: Classifier, rows: Rows, outliers: Rows) -> Answers:
 
 
 def _report(name: str, raw: Answers, temperature: float, threshold: float, member_of: NDArray[np.bool_]) -> None:
-    scaled = raw.over(temperature)
-    energies = np.concatenate([temperature * logsumexp(rows, axis=1) for rows in (scaled.logits, scaled.outliers)])
-    in_scope = np.arange(len(energies)) < len(scaled.logits)
+    for t in (1.0, temperature):
+        scaled = raw.over(t)
+        energies = np.concatenate([t * logsumexp(rows, axis=1) for rows in (scaled.logits, scaled.outliers)])
+        in_scope = np.arange(len(energies)) < len(scaled.logits)
+        accuracy = (raw.logits.argmax(axis=1) == raw.classes).mean()
+        nll = negative_log_likelihood(scaled.logits, raw.classes)
+        ece = expected_calibration_error(scaled.logits, raw.classes)
+        auroc = roc_auc_score(in_scope, energies)
+        print(f"| {name}, T = {t:.5g} | {accuracy:.4f} | {nll:.4f} | {ece:.4f} | {auroc:.4f} |")
     within, beyond = (
         (route_confidence(rows, member_of) < threshold).mean() for rows in (scaled.logits, scaled.outliers)
     )
-    before, after = (
-        (negative_log_likelihood(rows.logits, rows.classes), expected_calibration_error(rows.logits, rows.classes))
-        for rows in (raw, scaled)
-    )
-    print(
-        f"{name}: accuracy {(raw.logits.argmax(axis=1) == raw.classes).mean():.4f}"
-        f", NLL {before[0]:.4f} -> {after[0]:.4f}, ECE {before[1]:.4f} -> {after[1]:.4f}"
-        f", energy AUROC {roc_auc_score(in_scope, energies):.4f}"
-        f", fallback {within:.3f} in scope, {beyond:.3f} out of scope"
-    )
+    print(f"{name}: fallback {within:.4f} in scope, {beyond:.4f} out of scope")
 
 
 if __name__ == "__main__":

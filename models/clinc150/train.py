@@ -3,9 +3,9 @@ Make the intent classifier from the CLINC150 data: labels.txt, tokenizer.json an
 
     python models/clinc150/train.py --data PATH/clinc150
 
-Learns from `train` and `oos_train` alone. The two members see different
-things, so their mean knows more than each: a linear one sees spelling and
-word pairs, a convolutional one sees order. Figures: evaluate.py.
+Learns from `train` and `oos_train` alone. The members see different things,
+so their mean knows more than each: a linear one sees spelling and word pairs,
+two convolutional ones see order. Figures: evaluate.py.
 """
 
 import argparse

@@ -40,10 +40,10 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     """Until told to stop; returns the exit code. None leaves a setting to the environment."""
     settings = read_settings(host=host, port=port, workers=workers)
     bundles = find_bundles(folder)
-    listener = server.bind(settings.host, settings.port)
-    if sys.stdout.isatty():
-        _greet(server.url(listener), bundles[0].name, is_text=bundles[0].card.input.kind == "text")
-    return supervisor.serve(listener, bundles, settings)
+    with server.bind(settings.host, settings.port) as listener:
+        if sys.stdout.isatty():
+            _greet(server.url(listener), bundles[0].name, is_text=bundles[0].card.input.kind == "text")
+        return supervisor.serve(listener, bundles, settings)
 
 
 def predict(
@@ -54,7 +54,7 @@ def predict(
         raise InvalidInput(f"Expected a temperature from {low:g} to {high:g}; got {temperature:g}.")
     classifier = _classifier(folder)
     element = classifier.model.input.element
-    values = [row] if element is str else native.decode_inputs(row.encode(), element)
+    values = [row] if element is str else native.decode_inputs(row.encode(errors="replace"), element)
     predictions = classifier.predict_now(classifier.check(values), profile=profile)
     view = View(temperature=temperature, top_k=top_k)
     if as_json:
@@ -77,14 +77,15 @@ def calibrate(folder: Path, *, data: Path, golden_from: Path | None, robust: boo
             robust=robust,
             progress=lambda done: progress.advance(task, done),
         )
-    workbench.write(model.bundle, found)
+    written = workbench.write(model.bundle, found)
     _print_calibrated(found, n_rows=len(examples.rows))
+    console.print(Text(f"\n Wrote {written[0]} and {written[1].name}."))
 
 
 def _classifier(folder: Path) -> Classifier:
     model = Model(read_bundle(folder), threads=usable_cpus())
     layout = Layout({"model": fields(n_labels=len(model.bundle.labels))})
-    counts = Counts(layout, n_workers=1)
+    counts = Counts(layout, n_rows=1)
     monitor = Monitor(layout.view(counts.row(0), "model"))
     return Classifier(model, monitor, clock=time.monotonic, max_rows=1)
 
@@ -102,18 +103,19 @@ def _greet(url: str, name: str, *, is_text: bool) -> None:
 def _print_prediction(classifier: Classifier, predictions: Predictions, view: View) -> None:
     shown = classifier.show(predictions, view)
     scores, decisions = shown.scores, predictions.decisions
+    full, empty, arrow = ("█", "░", "→") if console.encoding.startswith("utf") else ("#", ".", "->")
     table = Table(box=None, show_header=False, padding=(0, 1))
     if scores.finite[0]:
         for column in shown.order[0, : shown.keep[0]].tolist():
             probability = float(scores.probabilities[0, column])
             filled = round(probability * BAR_WIDTH)
-            bar = Text("█" * filled, "cyan") + Text("░" * (BAR_WIDTH - filled), "dim")
+            bar = Text(full * filled, "cyan") + Text(empty * (BAR_WIDTH - filled), "dim")
             table.add_row(Text(classifier.labels[column]), bar, f"{probability:7.2%}")
     console.print(table)
     action, reason = Action(decisions.action[0]), Reason(decisions.reason[0])
     where = target(classifier.routing, action, int(decisions.route[0]))
     candidate = classifier.routing.routes[int(decisions.route[0])]
-    console.print(Text.assemble("\n ", (action.word, STYLES[action]), f" → {where}" if where else ""))
+    console.print(Text.assemble("\n ", (action.word, STYLES[action]), f" {arrow} {where}" if where else ""))
     why = reason.word
     if reason is not Reason.NON_FINITE:
         threshold = float(decisions.threshold[0])
@@ -123,11 +125,13 @@ def _print_prediction(classifier: Classifier, predictions: Predictions, view: Vi
 
 
 def _print_calibrated(found: workbench.Calibrated, *, n_rows: int) -> None:
-    fit = found.fit
-    console.print(Text(f" T = {fit.temperature:.4f} from {n_rows} rows, {fit.noise:.2%} of them mislabelled\n"))
+    noise = "" if found.noise is None else f", {found.noise:.2%} of their labels taken for wrong"
+    console.print(Text(f" T = {found.temperature:.4f} from {n_rows} rows{noise}\n"))
     table = Table(box=None, padding=(0, 1))
     for column in ("on the rows fitted", "T = 1", "fitted T"):
         table.add_column(column, justify="left" if column.startswith("on") else "right")
     for name, before in found.before.items():
         table.add_row(name, f"{before:.4f}", f"{found.after[name]:.4f}")
     console.print(table)
+    for doubt in found.doubts:
+        Console(stderr=True).print(Text.assemble(("warning ", "bold yellow"), doubt), soft_wrap=True)

@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_calibration(tmp_path, BOUND)
 
 
-@pytest.mark.parametrize("key", ["format", "bound_to", "temperature", "noise"])
+@pytest.mark.parametrize("key", ["format", "bound_to", "temperature"])
 def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
     path = written(tmp_path, {name: value for name, value in PARTS.items() if name != key})
 
@@ -151,7 +151,7 @@ def test_a_value_out_of_range_is_named(key: str, value: object, message: str, tm
 
 
 PROMISED = 'precision = 0.9\nrisk = 0.1\nout_of_scope = 0.05\ncoverage = 0.9\nthreshold = 0.7\nabstain = "bin"'
-MORE = '\n[routing.profiles.bold]\nprecision = 0.5\n[output]\nkind = "logits"'
+MORE = '\n[routing.profiles.bold]\nprecision = 0.5\nrisk = 0.3\n[output]\nkind = "logits"'
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def folder(tmp_path: Path) -> Path:
         ('"balance" = "banking"', "", "classifier.toml [routing.routes]"),
         ("precision = 0.5", "precision = 0.6", "classifier.toml [routing.profiles]"),
         ("precision = 0.9", "precision = 0.8", "classifier.toml routing.precision"),
-        ("risk = 0.1", "", "classifier.toml routing.risk"),
+        ("risk = 0.1", "risk = 0.2", "classifier.toml routing.risk"),
         ("out_of_scope = 0.05", "out_of_scope = 0.06", "classifier.toml routing.out_of_scope"),
         ("coverage = 0.9", "coverage = 0.99", "classifier.toml routing.coverage"),
     ],
@@ -234,3 +234,17 @@ def test_all_that_changed_is_named_at_once(folder: Path) -> None:
 
     with pytest.raises(CalibrationInvalid, match=r"another classifier\.toml routing\.risk, another model\.onnx; what"):
         read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("threshold = 0.7", "threshold = 0.6"),
+        ('kind = "text"', 'kind = "text"\nmax_tokens = 512'),
+        ('name = "toy"', 'name = "toy"\nversion = 1'),
+    ],
+)
+def test_a_default_spelt_out_and_what_no_promise_depends_on_void_nothing(old: str, new: str, folder: Path) -> None:
+    edit(folder / "classifier.toml", old, new)
+
+    assert read_bundle(folder).calibration is not None

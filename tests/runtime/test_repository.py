@@ -47,7 +47,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CardInvalid, match=r"absent: there is no such folder\.$"):
+    with pytest.raises(CardInvalid, match=r"absent: not a folder\.$"):
         find_bundles(tmp_path / "absent")
 
 

@@ -7,6 +7,8 @@ import pytest
 from softgate.errors import DataInvalid
 from softgate.workbench.examples import read_examples, read_rows
 
+COLUMNS = "wanted label and text, or label and one per feature, separated by commas."
+
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
     path = folder / name
@@ -91,18 +93,23 @@ def test_json_lines_of_texts_and_of_inputs(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", ", line 1: got the columns [], wanted label and the inputs, once each."),
-        ("text,intent\na,x\n", ", line 1: got the columns ['text', 'intent'], wanted label and the inputs, once each."),
-        ("label\nx\n", ", line 1: got the columns ['label'], wanted label and the inputs, once each."),
+        ("", f", line 1: got the columns [], {COLUMNS}"),
+        (
+            "text,intent\na,x\n",
+            f", line 1: got the columns ['text', 'intent'], {COLUMNS}",
+        ),
+        (
+            "label\nx\n",
+            f", line 1: got the columns ['label'], {COLUMNS}",
+        ),
         (
             "a,a,label\n1,2,x\n",
-            ", line 1: got the columns ['a', 'a', 'label'], wanted label and the inputs, once each.",
+            f", line 1: got the columns ['a', 'a', 'label'], {COLUMNS}",
         ),
         ("text,label\na,x\nb\n", ", line 3: wanted 2 fields, one per column."),
         ("text,label\na,x,y\n", ", line 2: wanted 2 fields, one per column."),
         ("a,b,label\n1,2,x\n1,two,x\n", ", line 3: wanted a number in each of a, b."),
         ("a,b,label\n1,,x\n", ", line 2: wanted a number in each of a, b."),
-        ("text,id,label\na,1,x\n", ", line 2: wanted a number in each of text, id."),
         ('text,label\na,x\n"b,x\nc,x\n', ", line 4: not CSV: unexpected end of data."),
         ('text,label\n"a"b,x\n', """, line 2: not CSV: ',' expected after '"'."""),
         (f"text,label\n{'a' * 200_000},x\n", ", line 2: not CSV: field larger than field limit (131072)."),
@@ -154,7 +161,9 @@ def test_a_file_of_another_kind_is_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["data.csv", "data.jsonl"])
 def test_a_file_that_cannot_be_read_is_refused(name: str, tmp_path: Path) -> None:
     assert refusal(tmp_path / name).startswith(": cannot be read: ")
-    assert refusal(write(tmp_path, name, b"text,label\n\xff,x\n")).startswith(": cannot be read: ")
+    assert refusal(write(tmp_path, name, b"text,label\n\xff,x\n")) == (
+        ": not UTF-8: invalid start byte at byte 11. Save it as UTF-8."
+    )
 
 
 def test_rows_of_a_text_file_are_its_lines(tmp_path: Path) -> None:
@@ -172,3 +181,9 @@ def test_rows_of_a_text_file_that_cannot_be_read_are_refused(tmp_path: Path) -> 
         read_rows(tmp_path / "golden.txt")
     with pytest.raises(DataInvalid, match=r"bytes\.txt: cannot be read: "):
         read_rows(write(tmp_path, "bytes.txt", b"\xff"))
+
+
+def test_other_columns_of_a_table_of_texts_are_no_inputs(tmp_path: Path) -> None:
+    path = write(tmp_path, "data.csv", "id,text,label,source\n1,rain,weather,mail\n")
+
+    assert (read_examples(path).rows, read_examples(path).labels) == (["rain"], ["weather"])

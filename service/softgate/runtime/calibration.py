@@ -19,15 +19,13 @@ from softgate.runtime.table import Table
 
 FORMAT = 1
 DEFAULT_PROFILE = "default"
-# The parts of [routing] that a promise depends on; the rest (fallback, clarify, threshold ...) may change freely.
-_PROMISES = ("precision", "risk", "out_of_scope", "coverage")
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     temperature: float
-    noise: float
-    """Share of wrong labels that the robust fit saw in its data."""
+    noise: float | None
+    """Share of labels that the robust fit took for wrong; None where another fit was used."""
     gate: float | None
     """Least energy of a row in scope; None: no gate."""
     set_quantile: float | None
@@ -56,18 +54,12 @@ def canonical(value: Any) -> bytes:
 def bindings(
     card: Mapping[str, Any], *, model: bytes, labels: bytes, tokenizer: bytes | None
 ) -> Mapping[str, str | None]:
-    """Digest of each thing a calibration depends on, by the name a refusal gives. `card` is the file's raw values."""
-    routing = card.get("routing", {})
+    """Digest of each thing a calibration depends on, by the name a refusal gives. `card`: see `card.bound_parts`."""
     return {
         "model.onnx": sha256(model),
         "labels.txt": sha256(labels),
         "tokenizer.json": None if tokenizer is None else sha256(tokenizer),
-        "classifier.toml activation": sha256(canonical(card.get("activation"))),
-        "classifier.toml [input]": sha256(canonical(card.get("input"))),
-        "classifier.toml [output]": sha256(canonical(card.get("output"))),
-        "classifier.toml [routing.routes]": sha256(canonical(routing.get("routes"))),
-        "classifier.toml [routing.profiles]": sha256(canonical(routing.get("profiles"))),
-        **{f"classifier.toml routing.{key}": sha256(canonical(routing.get(key))) for key in _PROMISES},
+        **{f"classifier.toml {name}": sha256(canonical(part)) for name, part in card.items()},
     }
 
 
@@ -88,7 +80,7 @@ def read_calibration(path: Path, expected: Mapping[str, str | None]) -> Calibrat
     try:
         values = json.loads(content)
         unsigned = canonical({key: value for key, value in values.items() if key != "digest"})
-    except (ValueError, AttributeError) as exc:
+    except (ValueError, AttributeError, RecursionError) as exc:
         raise CalibrationInvalid(f"{path}: not a JSON object: {exc}.") from exc
     digest = sha256(unsigned)
     if values.get("digest") != digest:
@@ -118,7 +110,7 @@ def _checked(values: Mapping[str, Any], path: Path) -> Calibration:
     thresholds = table.table("thresholds")
     calibration = Calibration(
         temperature=table.number("temperature", low=TEMPERATURE_RANGE[0], high=TEMPERATURE_RANGE[1]),
-        noise=table.number("noise", low=0.0, high=1.0),
+        noise=table.number("noise", None, low=0.0, high=1.0),
         gate=table.number("gate", None, low=-math.inf, high=math.inf),
         set_quantile=table.number("set_quantile", None, low=0.0, high=1.0),
         thresholds={profile: thresholds.number(profile, low=0.0, high=1.0) for profile in thresholds.names()},

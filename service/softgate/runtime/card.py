@@ -8,7 +8,7 @@ wanted.
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ class Card:
     serving: ServingCard
     alarm_every: int
     raw: Mapping[str, Any]
-    """The file's own values: what a calibration is bound to, so that a new default voids no promise."""
+    """The file's own values, as the API shows them."""
 
 
 def read_card(path: Path) -> Card:
@@ -96,6 +96,28 @@ def read_card(path: Path) -> Card:
     if mistakes:
         raise CardInvalid(f"{path}: " + f"\n{path}: ".join(mistakes))
     return card
+
+
+def bound_parts(card: Card) -> Mapping[str, Any]:
+    """
+    What of a card a calibration is bound to, by the name a refusal gives.
+
+    Values as they are in force, so that a default spelt out changes nothing and a changed default does; what is not set
+    is left out, so that a key added to the card one day voids no calibration.
+    """
+    routing = card.routing
+    return {
+        "activation": card.activation,
+        "[input]": _set(asdict(card.input)),
+        "[output]": _set(asdict(card.output)),
+        "[routing.routes]": dict(routing.routes),
+        "[routing.profiles]": {name: asdict(profile) for name, profile in routing.profiles.items()},
+        **{f"routing.{key}": getattr(routing, key) for key in ("precision", "risk", "out_of_scope", "coverage")},
+    }
+
+
+def _set(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _card(table: Table, raw: Mapping[str, Any]) -> Card:
@@ -132,15 +154,15 @@ def _output(table: Table) -> OutputCard:
 
 def _routing(table: Table) -> RoutingCard:
     fallback = table.text("fallback")
-    precision = table.number("precision", 0.95, low=0.0, high=1.0)
-    risk = table.number("risk", 0.1, low=0.0, high=1.0)
+    precision = table.share("precision", 0.95)
+    risk = table.share("risk", 0.1)
     card = RoutingCard(
         fallback=fallback,
         abstain=table.text("abstain", None) or fallback,
         precision=precision,
         risk=risk,
         out_of_scope=table.number("out_of_scope", 0.05, low=0.0, high=1.0),
-        coverage=table.number("coverage", 0.95, low=0.0, high=1.0),
+        coverage=table.share("coverage", 0.95),
         clarify=table.integer("clarify", 3, low=0, high=100),
         threshold=table.number("threshold", None, low=0.0, high=1.0),
         thresholds=_thresholds(table.table("thresholds")),
@@ -164,10 +186,12 @@ def _profiles(table: Table, *, precision: float, risk: float) -> Mapping[str, Pr
     for name in table.names():
         profile = table.table(name)
         profiles[name] = Profile(
-            precision=profile.number("precision", precision, low=0.0, high=1.0),
-            risk=profile.number("risk", risk, low=0.0, high=1.0),
+            precision=profile.share("precision", precision),
+            risk=profile.share("risk", risk),
         )
         profile.finish()
+    if "" in profiles:
+        table.note('""', "got an empty name, wanted one that a request can give.")
     if DEFAULT_PROFILE in profiles:
         table.note(DEFAULT_PROFILE, "a request without a profile has this one; wanted another name.")
     return profiles

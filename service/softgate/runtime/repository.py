@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from softgate.errors import CardInvalid, GoldenMismatch, GraphInvalid, InvalidInput, SoftgateError
 from softgate.runtime.calibration import Calibration, bindings, read_calibration, sha256
-from softgate.runtime.card import Card, check_names, read_card, read_labels
+from softgate.runtime.card import Card, bound_parts, check_names, read_card, read_labels
 from softgate.runtime.golden import Golden, compare, read_golden
 from softgate.runtime.inputs import INPUTS, Input
 from softgate.runtime.outputs import KINDS_WITH_ENERGY, OUTPUTS
@@ -52,7 +52,7 @@ def find_bundles(folder: Path) -> list[Bundle]:
     if (folder / CARD).exists():
         return [read_bundle(folder)]
     if not folder.is_dir():
-        raise CardInvalid(f"{folder}: there is no such folder.")
+        raise CardInvalid(f"{folder}: not a folder.")
     bundles = [read_bundle(path.parent) for path in sorted(folder.glob(f"*/{CARD}"))]
     if not bundles:
         raise CardInvalid(f"{folder}: holds no model folder; wanted at least one NAME/{CARD}.")
@@ -77,7 +77,7 @@ def read_bundle(folder: Path, *, calibrated: bool = True) -> Bundle:
     version = _version(folder, card)
     model = _read(folder / version / "model.onnx")
     tokenizer = _read(folder / "tokenizer.json") if (folder / "tokenizer.json").exists() else None
-    bound_to = bindings(card.raw, model=model, labels=labels_content, tokenizer=tokenizer)
+    bound_to = bindings(bound_parts(card), model=model, labels=labels_content, tokenizer=tokenizer)
     return Bundle(
         folder=folder,
         card=card,
@@ -113,6 +113,12 @@ class Model:
             max_tokens=card.input.max_tokens,
             tokenizer=bundle.tokenizer,
         )
+        for spec in self._session.inputs:
+            if spec.shape and spec.shape[0] is not None:
+                raise GraphInvalid(
+                    f"Input {spec.name} takes exactly {spec.shape[0]} rows at a time; "
+                    "wanted a graph exported with a batch axis that may vary."
+                )
         self._output = find_output(self._session, card.output.tensor, n_classes=len(bundle.labels))
         self._to_logits = OUTPUTS[card.output.kind]
         self._warm()

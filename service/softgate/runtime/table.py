@@ -46,6 +46,15 @@ class Table:
             return self._wrong(key, value, wanted, default)
         return float(value)
 
+    def share(self, key: str, default: Any = MISSING) -> Any:
+        wanted = "a number above 0 and below 1"
+        value = self._take(key, default, wanted)
+        if value is default:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            return self._wrong(key, value, wanted, default)
+        return float(value)
+
     def integer(self, key: str, default: Any = MISSING, *, low: int, high: int) -> Any:
         wanted = f"an integer from {low} to {high}"
         value = self._take(key, default, wanted)
@@ -54,14 +63,6 @@ class Table:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             return self._wrong(key, value, wanted, default)
         return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        wanted = "a list of strings"
-        value = self._take(key, (), wanted)
-        if isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value):
-            return tuple(value)
-        self._wrong(key, value, wanted, ())
-        return ()
 
     def table(self, key: str) -> "Table":
         value = self._take(key, {}, "a table")

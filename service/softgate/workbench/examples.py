@@ -39,8 +39,10 @@ def read_examples(path: Path) -> Examples:
     try:
         content = path.read_bytes()
         pairs = list(reader(path, content.decode("utf-8-sig")))
-    except (OSError, UnicodeDecodeError) as exc:
-        raise DataInvalid(f"{path}: cannot be read: {exc}.") from exc
+    except UnicodeDecodeError as exc:
+        raise DataInvalid(f"{path}: not UTF-8: {exc.reason} at byte {exc.start}. Save it as UTF-8.") from exc
+    except OSError as exc:
+        raise DataInvalid(f"{path}: cannot be read: {exc.strerror}.") from exc
     if not pairs:
         raise DataInvalid(f"{path}: holds no examples.")
     return Examples([row for row, _ in pairs], [label for _, label in pairs], sha256(content))
@@ -63,7 +65,7 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[Any, str]]:
             continue
         try:
             values = json.loads(line)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise DataInvalid(f"{path}, line {number}: not JSON: {exc}.") from exc
         key = next((key for key in INPUT_KEYS if isinstance(values, dict) and key in values), None)
         if key is None or not isinstance(values.get(LABEL), str):
@@ -81,7 +83,8 @@ def _csv(path: Path, text: str) -> Iterator[tuple[Any, str]]:
         columns = [column for column in names if column != LABEL]
         if LABEL not in names or not columns or len(set(names)) < len(names):
             raise DataInvalid(
-                f"{path}, line 1: got the columns {list(names)}, wanted {LABEL} and the inputs, once each."
+                f"{path}, line 1: got the columns {list(names)}, "
+                f"wanted {LABEL} and {TEXT_COLUMN}, or {LABEL} and one per feature, separated by commas."
             )
         for values in reader:
             if None in values or None in values.values():
@@ -92,7 +95,8 @@ def _csv(path: Path, text: str) -> Iterator[tuple[Any, str]]:
 
 
 def _features(path: Path, line: int, values: Mapping[str, str], columns: Sequence[str]) -> Any:
-    if columns == [TEXT_COLUMN]:
+    # Whatever else a table of texts holds (a number of the row, a source) is not an input.
+    if TEXT_COLUMN in columns:
         return values[TEXT_COLUMN]
     try:
         return [float(values[column]) for column in columns]
