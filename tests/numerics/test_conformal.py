@@ -62,3 +62,9 @@ def test_shapes_at_the_extremes(n_classes: int) -> None:
 def test_quantile_that_is_none_is_refused(quantile: float) -> None:
     with pytest.raises(ValueError, match="Expected a quantile of at least 0; got "):
         prediction_sets(np.array([[1.0]]), quantile)
+
+
+def test_a_quantile_of_1_is_every_class_however_the_sum_rounds() -> None:
+    probabilities = np.random.default_rng(0).dirichlet(np.full(50, 0.05), size=5000)
+
+    assert prediction_sets(probabilities, 1.0).all()

@@ -20,7 +20,7 @@ def test_fields_stand_side_by_side_and_fill_the_row() -> None:
 
 
 def test_adding_to_a_view_adds_to_its_row_and_to_no_other() -> None:
-    counts = Counts(LAYOUT, n_workers=2)
+    counts = Counts(LAYOUT, n_rows=2)
 
     LAYOUT.view(counts.row(1), "model")["labels"] += [1, 2, 3]
 
@@ -29,7 +29,7 @@ def test_adding_to_a_view_adds_to_its_row_and_to_no_other() -> None:
 
 
 def test_the_total_is_the_sum_over_the_workers() -> None:
-    counts = Counts(LAYOUT, n_workers=3)
+    counts = Counts(LAYOUT, n_rows=3)
     for worker in range(3):
         LAYOUT.view(counts.row(worker), "web")["requests"][:] += [1, worker]
 
@@ -39,7 +39,7 @@ def test_the_total_is_the_sum_over_the_workers() -> None:
 
 
 def test_a_total_is_a_copy() -> None:
-    counts = Counts(LAYOUT, n_workers=1)
+    counts = Counts(LAYOUT, n_rows=1)
     total = counts.total()
 
     counts.row(0)[0] += 1
@@ -48,7 +48,7 @@ def test_a_total_is_a_copy() -> None:
 
 
 def test_what_a_forked_worker_adds_is_seen_by_its_parent_and_its_successor() -> None:
-    counts = Counts(LAYOUT, n_workers=2)
+    counts = Counts(LAYOUT, n_rows=2)
 
     for _ in range(2):
         child = os.fork()
@@ -63,7 +63,7 @@ def test_what_a_forked_worker_adds_is_seen_by_its_parent_and_its_successor() -> 
 
 
 def test_counts_beyond_what_an_int32_holds_are_exact() -> None:
-    counts = Counts(LAYOUT, n_workers=1)
+    counts = Counts(LAYOUT, n_rows=1)
 
     counts.row(0)[0] += 2.0**40
     counts.row(0)[0] += 1
@@ -72,4 +72,4 @@ def test_counts_beyond_what_an_int32_holds_are_exact() -> None:
 
 
 def test_a_layout_without_fields_has_no_width() -> None:
-    assert Counts(Layout({}), n_workers=1).total().shape == (0,)
+    assert Counts(Layout({}), n_rows=1).total().shape == (0,)

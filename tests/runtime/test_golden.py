@@ -10,8 +10,8 @@ from softgate.runtime.golden import TOLERANCE, Golden, compare, read_golden, wri
 from softgate.runtime.repository import Model, read_bundle
 
 EYE = np.eye(4, dtype=np.float32)
-ROWS = [[1.0, 0.0, 0.0, 0.25], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 7.0]]
-GOLDEN = Golden(ROWS, np.array(ROWS), LABELS)
+ROWS = [[1.0, 0.0, 0.0, 0.25], [0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 7.0]] * 2
+GOLDEN = Golden(ROWS, np.array(ROWS), LABELS * 2)
 
 
 def load(folder: Path) -> Model:
@@ -25,7 +25,7 @@ def tensor_folder(folder: Path, *, weights: np.typing.NDArray[np.float32] = EYE,
 
 
 def test_what_was_written_is_read_again(tmp_path: Path) -> None:
-    texts = Golden(["a\nb", 'he said "né"'], np.array([[0.1234567, -1e30], [0.0, 2.0]]), ["a", "ü"])
+    texts = Golden(["a\nb", 'he said "né"'] * 4, np.array([[0.1234567, -1e30], [0.0, 2.0]] * 4), ["a", "ü"] * 4)
     path = tmp_path / "golden.json"
     path.write_bytes(write_golden(texts))
 
@@ -33,7 +33,7 @@ def test_what_was_written_is_read_again(tmp_path: Path) -> None:
 
     assert read is not None
     assert (read.rows, read.labels) == (texts.rows, texts.labels)
-    assert_array_equal(read.logits, [[0.123457, -1e30], [0.0, 2.0]])
+    assert_array_equal(read.logits, [[0.123457, -1e30], [0.0, 2.0]] * 4)
 
 
 def test_no_file_is_no_golden_rows(tmp_path: Path) -> None:
@@ -69,9 +69,9 @@ def test_another_order_of_the_labels_is_caught(tmp_path: Path) -> None:
 
 
 def test_another_number_of_classes_is_caught(tmp_path: Path) -> None:
-    golden = Golden([[0.0] * 4], np.zeros((1, 3)), ["transfer"])
+    golden = Golden([[0.0] * 4] * 8, np.zeros((8, 3)), ["transfer"] * 8)
 
-    with pytest.raises(GoldenMismatch, match=r"logits of shape \(1, 3\); the graph gives \(1, 4\)\."):
+    with pytest.raises(GoldenMismatch, match=r"logits of shape \(8, 3\); the graph gives \(8, 4\)\."):
         load(tensor_folder(tmp_path, golden=golden))
 
 
@@ -85,7 +85,7 @@ def test_another_number_of_classes_is_caught(tmp_path: Path) -> None:
     ],
 )
 def test_rows_that_do_not_fit_the_graph_are_refused(rows: list[object], message: str, tmp_path: Path) -> None:
-    golden = Golden(rows, np.zeros((1, 4)), ["transfer"])
+    golden = Golden(rows * 8, np.zeros((8, 4)), ["transfer"] * 8)
 
     with pytest.raises(GoldenMismatch, match=f"The golden rows do not fit the graph: {message}"):
         load(tensor_folder(tmp_path, golden=golden))

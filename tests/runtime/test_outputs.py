@@ -35,3 +35,10 @@ def test_what_is_no_probability_stays_what_it_is() -> None:
 def test_only_logits_have_an_energy() -> None:
     assert {"logits"} == KINDS_WITH_ENERGY
     assert OUTPUTS.keys() >= KINDS_WITH_ENERGY
+
+
+def test_a_log_probability_of_minus_infinity_stays_finite_as_a_probability_of_zero_does() -> None:
+    (floored,) = OUTPUTS["log_probabilities"](np.array([[0.0, -np.inf]]))
+
+    assert_allclose(floored, OUTPUTS["probabilities"](np.array([[1.0, 0.0]]))[0])
+    assert np.isnan(OUTPUTS["log_probabilities"](np.array([[0.0, np.nan]]))).any()

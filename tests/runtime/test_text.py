@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from graphs import LABELS, VOTES, WORDS, bag_of_words, word_tokenizer
 from softgate.errors import CardInvalid, GraphInvalid, InvalidInput, TextTooLong
@@ -134,3 +135,13 @@ def test_a_graph_that_takes_something_else_is_refused(specs: list[TensorSpec]) -
 def test_an_input_of_another_name_is_refused() -> None:
     with pytest.raises(GraphInvalid, match=r"one integer input named ids of shape \[batch, tokens\]; got input_ids "):
         text_input(tensor="ids")
+
+
+def test_a_text_that_the_tokenizer_has_no_token_for_is_refused() -> None:
+    closed = Tokenizer(WordLevel({"[PAD]": 0, "rain": 1})).to_str()
+
+    assert ids(["rain"], source=text_input(tokenizer=closed)) == [[1]]
+    with pytest.raises(
+        InvalidInput, match=r"Expected texts that tokenizer\.json can encode; it failed on one of them\."
+    ):
+        ids(["rain", "zzz"], source=text_input(tokenizer=closed))

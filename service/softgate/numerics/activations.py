@@ -176,7 +176,7 @@ def _below_maximum(logits: Logits) -> NDArray[np.float64]:
     # Subtract the row *maximum*, not the largest magnitude: with [3, -90] the
     # latter asks float32 for exp(93), which is inf, and inf / inf is NaN.
     top = np.maximum.reduce(logits, axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.subtract(logits, top, dtype=np.float64, order="C")
 
 

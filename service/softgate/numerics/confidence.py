@@ -135,7 +135,7 @@ def energy(logits: Logits, temperature: float) -> Scores:
     if not 0 < temperature < np.inf:
         raise ValueError(f"Expected a finite temperature above 0; got {temperature}.")
     top = np.maximum.reduce(logits, axis=1, keepdims=True)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         z = np.subtract(logits, top, dtype=np.float64, order="C")
     z /= temperature
     np.exp(z, out=z)

@@ -43,6 +43,8 @@ def mass_before(probabilities: Probabilities) -> NDArray[np.float64]:
     rows = np.arange(len(order))[:, None]
     before = np.zeros(order.shape)
     np.cumsum(probabilities[rows, order[:, :-1]], axis=1, out=before[:, 1:])
+    # A sum that rounds above 1 would keep a class out of the set that holds every class.
+    np.minimum(before, 1.0, out=before)
     scores = np.empty(order.shape)
     scores[rows, order] = before
     return scores
@@ -61,7 +63,7 @@ def prediction_sets(probabilities: Probabilities, quantile: float) -> NDArray[np
     quantile : float
         At least 0: the ceil((n + 1) * coverage)-th smallest of the n scores that
         the true classes of the calibration rows have under `mass_before`;
-        infinity, every class, where n carries no such rank.
+        1, every class, where n carries no such rank.
 
     Returns
     -------

@@ -22,6 +22,8 @@ class Grouping:
     """Shape (n_classes,): the classes, those of a route side by side."""
     starts: NDArray[np.intp]
     """Shape (n_routes,): where in `columns` each route begins."""
+    route_of_class: NDArray[np.intp]
+    """Shape (n_classes,)."""
 
 
 def group(route_of_class: Sequence[int]) -> Grouping:
@@ -32,6 +34,10 @@ def group(route_of_class: Sequence[int]) -> Grouping:
     ----------
     route_of_class : n_classes integers
         Routes are numbered 0, 1, ... without a gap.
+
+    Returns
+    -------
+    Grouping
 
     Raises
     ------
@@ -45,7 +51,7 @@ def group(route_of_class: Sequence[int]) -> Grouping:
         raise ValueError(
             f"Expected routes 0 to {routes.max()} to have a class each; got classes for {present.tolist()}."
         )
-    return Grouping(columns, starts)
+    return Grouping(columns, starts, routes)
 
 
 def route_probabilities(probabilities: Probabilities, grouping: Grouping) -> Probabilities:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.errors import ShapeMismatch, SoftgateError, TooManyRows
+from softgate.errors import ShapeMismatch, TooManyRows
 from softgate.numerics.activations import ACTIVATIONS
 from softgate.numerics.confidence import energy, entropy, margin, max_probability
 from softgate.numerics.selection import sample, top_k, top_p
@@ -149,7 +149,7 @@ class Classifier:
         try:
             rows = Rows.join([job.payload.rows for job in jobs])
             logits = self.model.logits(rows)
-        except SoftgateError as exc:
+        except Exception as exc:
             # A row that the graph chokes on fails alone: its companions are run again without it.
             return [exc] if len(jobs) == 1 else [answer for job in jobs for answer in self._answer([job])]
         graph_seconds = self._clock() - started

@@ -135,12 +135,8 @@ def _candidates(
 ) -> tuple[Candidate, ...]:
     """The routes that one row's prediction set spans, most probable first, each with its labels of the set."""
     labels: dict[int, dict[str, float]] = {int(route): {} for route in np.flatnonzero(spanned)}
-    route_of_class = np.empty(len(probabilities), dtype=np.intp)
-    route_of_class[routing.grouping.columns] = np.repeat(
-        np.arange(len(by_route)), np.diff(routing.grouping.starts, append=len(probabilities))
-    )
     for column in sorted(np.flatnonzero(inside).tolist(), key=lambda column: -probabilities[column]):
-        labels[int(route_of_class[column])][routing.labels[column]] = float(probabilities[column])
+        labels[int(routing.grouping.route_of_class[column])][routing.labels[column]] = float(probabilities[column])
     ranked = sorted(labels, key=lambda route: -by_route[route])
     return tuple(Candidate(routing.routes[route], float(by_route[route]), labels[route]) for route in ranked)
 

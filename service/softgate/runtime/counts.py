@@ -35,14 +35,14 @@ class Layout:
 
 
 class Counts:
-    """The matrix, shape (n_workers, layout.width). Made before the workers are forked; all of them share it."""
+    """The matrix, shape (n_rows, layout.width). Made before the workers are forked; all of them share it."""
 
-    def __init__(self, layout: Layout, *, n_workers: int) -> None:
+    def __init__(self, layout: Layout, *, n_rows: int) -> None:
         self.layout = layout
         # mmap(-1) is anonymous and shared: no name, no file, inherited by fork.
-        memory = mmap.mmap(-1, max(1, n_workers * layout.width) * 8)
-        cells = np.frombuffer(memory, dtype=np.float64, count=n_workers * layout.width)
-        self._matrix: Floats = cells.reshape(n_workers, layout.width)
+        memory = mmap.mmap(-1, max(1, n_rows * layout.width) * 8)
+        cells = np.frombuffer(memory, dtype=np.float64, count=n_rows * layout.width)
+        self._matrix: Floats = cells.reshape(n_rows, layout.width)
 
     def row(self, worker: int) -> Floats:
         row: Floats = self._matrix[worker]

@@ -36,16 +36,19 @@ def read_golden(path: Path) -> Golden | None:
         return None
     except OSError as exc:
         raise GoldenMismatch(f"{path}: cannot be read: {exc.strerror}.") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise GoldenMismatch(f"{path}: not JSON: {exc}.") from exc
     try:
         golden = Golden(values["rows"], np.array(values["logits"], dtype=np.float64), values["labels"])
         lists = isinstance(golden.rows, list) and isinstance(golden.labels, list) and golden.logits.ndim == 2
-        complete = lists and len(golden.rows) == len(golden.labels) == len(golden.logits) > 0
+        complete = lists and len(golden.rows) == len(golden.labels) == len(golden.logits)
+        complete = complete and all(isinstance(label, str) for label in golden.labels)
     except (KeyError, TypeError, ValueError):
         complete = False
     if not complete:
         raise GoldenMismatch(f"{path}: wanted an object with rows, logits and labels, one of each per row.")
+    if not LEAST_ROWS <= len(golden.rows) <= MOST_ROWS:
+        raise GoldenMismatch(f"{path}: got {len(golden.rows)} rows, wanted {LEAST_ROWS} to {MOST_ROWS}.")
     return golden
 
 

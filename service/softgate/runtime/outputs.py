@@ -27,8 +27,8 @@ def from_probabilities(output: Output) -> Output:
 
 
 def from_log_probabilities(output: Output) -> Output:
-    """A log-softmax is a logit shifted by its own row's log-sum-exp; the softmax does not see the shift."""
-    return output
+    """A logit shifted by its row's log-sum-exp, which no softmax sees; floored as above where p underflowed to 0."""
+    return np.maximum(output, np.log(LEAST_PROBABILITY))
 
 
 # To add one: write the function above and name it here. The key is the card's `output.kind`.

@@ -59,7 +59,7 @@ class Session:
         try:
             (result,) = self._session.run([output], feed)
         except Exception as exc:
-            raise EngineFailed(f"onnxruntime failed while it ran the graph: {_first_line(exc)}") from exc
+            raise EngineFailed(f"onnxruntime failed while it ran the graph: {_without_values(exc)}") from exc
         return np.asarray(result)
 
 
@@ -89,6 +89,11 @@ def _spec(tensor: ort.NodeArg) -> TensorSpec:
 
 def _shape(shape: Sequence[int | None]) -> str:
     return f"[{', '.join('batch' if size is None else str(size) for size in shape)}]"
+
+
+def _without_values(exc: Exception) -> str:
+    """What failed, without the status message behind it: that may quote values of the input."""
+    return _first_line(exc).partition(" Status Message:")[0]
 
 
 def _first_line(exc: Exception) -> str:

@@ -51,7 +51,12 @@ class TextInput:
         return Rows(texts)
 
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(rows.values))]
+        """Raises InvalidInput for a text that the tokenizer has no token for."""
+        try:
+            encodings = self._tokenizer.encode_batch_fast(list(rows.values))
+        except Exception as exc:
+            raise InvalidInput("Expected texts that tokenizer.json can encode; it failed on one of them.") from exc
+        ids = [encoding.ids for encoding in encodings]
         # A text without a single token is still a row: it holds one pad.
         width = max(1, *map(len, ids))
         padded = np.full((len(ids), width), self._pad_id, dtype=self._spec.dtype)
