@@ -39,7 +39,8 @@ def command(*arguments: object) -> list[str]:
 def environment(**variables: str) -> dict[str, str]:
     """The caller's environment without a setting of ours but those given."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SOFTGATE_")}
-    return kept | {"PYTHONUNBUFFERED": "1", "SOFTGATE_LOG_FORMAT": "json"} | variables
+    # A warning anywhere in a server is an error, as it is in the tests themselves.
+    return kept | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error", "SOFTGATE_LOG_FORMAT": "json"} | variables
 
 
 @contextmanager

@@ -36,6 +36,6 @@ def read_settings(**given: object) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as exc:
         mistakes = "; ".join(
-            f"SOFTGATE_{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors(include_input=False)
+            f"SOFTGATE_{str(e['loc'][0]).upper()}: got {e['input']!r}: {e['msg']}" for e in exc.errors()
         )
         raise StartupFailed(f"Settings: {mistakes}.") from exc

@@ -10,8 +10,8 @@ import httpx2
 import numpy as np
 import pytest
 
-from graphs import write_text_model
-from servers import command, environment
+from graphs import picky, write_model, write_text_model
+from servers import command, environment, served
 from softgate.web.logs import MAX_LINE_BYTES, JsonFormatter, LineHandler, TextFormatter
 from softgate.web.server import bind
 
@@ -34,6 +34,15 @@ def test_a_text_line_stays_one_line_whatever_a_client_sends() -> None:
 
     assert "\n" not in line
     assert line.endswith("status=404")
+
+
+def test_a_long_line_is_still_one_json_object() -> None:
+    line = JsonFormatter().format(record(path="/" + "ä" * 9000, traceback="x" * 6000 + "the last frame", status=404))
+
+    assert len(line.encode()) < MAX_LINE_BYTES
+    short = json.loads(line)
+    assert short["status"] == 404
+    assert short["traceback"].endswith("the last frame")
 
 
 def test_an_unread_pipe_drops_lines_and_counts_them() -> None:
@@ -132,3 +141,15 @@ def test_nothing_of_an_input_is_ever_logged(tmp_path: Path, form: str) -> None:
 
     assert log.count("/v1/models/toy/predict") == 5
     assert SECRET not in log
+
+
+def test_no_number_of_an_input_is_logged_where_the_graph_fails_on_it(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "picky", picky(), name="picky")
+    with served(folder) as server:
+        assert server.predict("picky", inputs=[[987654321]]).status_code == 500
+        server.stop()
+        assert server.process.stderr is not None
+        log = server.process.stderr.read()
+
+    assert "987654321" not in log
+    assert json.loads(log.splitlines()[0])["reason"].startswith("onnxruntime failed while it ran the graph:")

@@ -1,15 +1,27 @@
 """What is documented and what is answered are one thing."""
 
+import asyncio
 import json
+import time
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import jsonschema
 import msgspec
 import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servers import Served
+from softgate.policy.catalogue import Catalogue
+from softgate.runtime.counts import Counts
+from softgate.runtime.repository import find_bundles
+from softgate.settings import Settings
 from softgate.web import errors, schema
-from softgate.web.protocols.native import PredictBody
+from softgate.web.app import Parts, create_api, create_app
+from softgate.web.metrics import Exposition, layout, web_counts
+from softgate.web.middleware import REQUEST_ID_KEY
+from softgate.web.protocols.native import Native, PredictBody
 
 PREDICT = "/v1/models/{model}/predict"
 
@@ -146,3 +158,51 @@ def test_the_docs_page_asks_nothing_of_another_host(server: Served) -> None:
     for asset in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         assert f"/docs/{asset}" in page.text
         assert server.client.get(f"/docs/{asset}").status_code == 200
+
+
+def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -> None:
+    bundles = find_bundles(models)
+    counts = Counts(layout(bundles), n_rows=1)
+    catalogue = Catalogue(bundles, lambda section: counts.layout.view(counts.row(0), section))
+    catalogue.load(threads=1, clock=time.monotonic, max_rows=10)
+    parts = Parts(
+        catalogue=catalogue,
+        exposition=Exposition(bundles, counts),
+        counts=web_counts(counts, worker=0),
+        settings=Settings(),
+        threads=1,
+        clock=time.monotonic,
+        failed=lambda exc: pytest.fail(str(exc)),
+    )
+
+    async def answers(path: str, body: bytes) -> list[tuple[int, bytes]]:
+        found = []
+        for app in (create_app(parts), create_api(parts, Native(catalogue, time.monotonic))):
+            transport = httpx2.ASGITransport(app=with_request_id(app))
+            async with httpx2.AsyncClient(transport=transport, base_url="http://toy") as client:
+                answer = await client.post(path, content=body)
+                found.append((answer.status_code, answer.content))
+        return found
+
+    for path, body, status in (
+        ("/v1/models/words/predict", b'{"inputs": ["rain", "joke"]}', 200),
+        ("/v1/models/words/versions/1/predict", b'{"inputs": "rain", "top_k": 1}', 200),
+        ("/v1/models/words/predict", b'{"inputs": 3}', 400),
+        ("/v1/models/no%62ody/predict", b'{"inputs": "a"}', 404),
+    ):
+        edge, route = asyncio.run(answers(path, body))
+        assert edge[0] == route[0] == status
+        if status == 200:
+            assert edge[1] == route[1]
+        else:
+            assert json.loads(edge[1])["detail"] == json.loads(route[1])["detail"]
+    catalogue.close()
+
+
+def with_request_id(app: ASGIApp) -> ASGIApp:
+    """What the edge gives the API behind it."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({REQUEST_ID_KEY: "id", **scope}, receive, send)
+
+    return wrapped

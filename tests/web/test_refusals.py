@@ -1,6 +1,7 @@
 """Bad requests: each answers a 4xx problem that says what was got and wanted, and repeats nothing of the request."""
 
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -128,3 +129,29 @@ def test_json_is_read_whatever_the_content_type(server: Served) -> None:
         headers = {"content-type": kind}
         answer = server.client.post(PREDICT.format("words"), content=b'{"inputs": "rain"}', headers=headers)
         assert answer.status_code == 200
+
+
+def raw(server: Served, request: bytes) -> bytes:
+    """What comes back for these bytes until the server closes."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_a_body_behind_an_upgrade_is_refused_and_never_taken_for_a_request(server: Served, protocol: str) -> None:
+    hidden = b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    head = f"POST /v1/models/words/predict HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n"
+
+    answer = raw(server, f"{head}content-length: {len(hidden)}\r\n\r\n".encode() + hidden)
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 2  # the status line, and the sentence that says what was wanted
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed_body"
+
+
+def test_an_upgrade_without_a_body_is_ignored(server: Served) -> None:
+    head = b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n"
+
+    assert raw(server, head).startswith(b"HTTP/1.1 200 ")

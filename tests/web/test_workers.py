@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from graphs import write_text_model
+from graphs import slow, write_model, write_text_model
 from servers import Served, command, environment, served
 from softgate.errors import StartupFailed
 from softgate.web.server import EXIT_STARTUP_FAILED, bind, url
@@ -129,6 +131,70 @@ def test_workers_share_the_connections(folder: Path) -> None:
             # A hung worker takes no connection, and the other answers every one of them.
             send(server, 20)
             os.kill(stopped, signal.SIGCONT)
+
+
+def test_a_hung_worker_does_not_keep_a_stopping_server(folder: Path) -> None:
+    with served(folder, workers=2, variables={"SOFTGATE_GRACE_SECONDS": "1"}) as server:
+        os.kill(children(server.process.pid)[0], signal.SIGSTOP)
+        server.process.terminate()
+
+        assert server.process.wait(timeout=10) == 0
+
+
+def test_workers_that_never_get_ready_end_the_server(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "slow", slow(seconds_hint=20), name="slow")
+    process = subprocess.Popen(
+        command("serve", folder, "--port", 0, "--workers", 2), stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert process.stderr is not None
+    assert json.loads(process.stderr.readline())["message"] == "listening"
+
+    for death in range(3):
+        until(lambda: bool(children(process.pid)), seconds=5)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        record = json.loads(process.stderr.readline())
+        assert (record["message"], record["exit_code"]) == ("worker died", -signal.SIGKILL), death
+    process.stderr.close()
+    for child in children(process.pid):
+        os.kill(child, signal.SIGKILL)
+
+    assert process.wait(timeout=30) == EXIT_STARTUP_FAILED
+
+
+def test_a_child_that_is_no_worker_is_buried_and_forgotten(folder: Path) -> None:
+    """As in an entrypoint script that starts something else before it execs the server."""
+    line = shlex.join(command("serve", folder, "--port", 0, "--workers", 2))
+    process = subprocess.Popen(
+        ["sh", "-c", f"sleep 0.2 & exec {line}"], stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert process.stderr is not None
+    while json.loads(process.stderr.readline())["message"] != "ready":
+        pass
+
+    until(lambda: len(children(process.pid)) == 2, seconds=5)
+    process.terminate()
+
+    assert process.wait(timeout=10) == 0
+    process.stderr.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_load_that_fails_for_a_reason_nobody_thought_of_ends_the_server_too(workers: int, folder: Path) -> None:
+    program = (
+        "import sys, softgate.policy.catalogue as catalogue\n"
+        "def fail(*_, **__): raise RuntimeError('out of luck')\n"
+        "catalogue.Model = fail\n"
+        "from softgate.cli import main\n"
+        "main()\n"
+    )
+    arguments = ["serve", str(folder), "--port", "0", "--workers", str(workers)]
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, env=environment(), check=False
+    )
+
+    assert ended.returncode == EXIT_STARTUP_FAILED
+    assert "out of luck" in ended.stderr
 
 
 def test_workers_end_with_their_supervisor(folder: Path) -> None:

@@ -8,11 +8,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
 from softgate import __version__
-from softgate.errors import SoftgateError
+from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.catalogue import Catalogue
 from softgate.settings import Settings
 from softgate.web import docs, errors, health, models, schema
@@ -40,13 +41,26 @@ class Parts:
     settings: Settings
     threads: int
     clock: Callable[[], float]
-    failed: Callable[[SoftgateError], None]
+    failed: Callable[[Exception], None]
     """Called where a model does not load: a server that can never be ready must not linger."""
 
 
 def create_app(parts: Parts) -> Edge:
+    """What the server runs: the edge, and behind it the protocols and the API."""
     protocols = {name: build(parts.catalogue, parts.clock) for name, build in PROTOCOLS.items()}
-    app = FastAPI(
+    return Edge(
+        create_api(parts, protocols["native"]),
+        list(protocols.values()),
+        parts.counts,
+        clock=parts.clock,
+        max_body_bytes=parts.settings.max_body_bytes,
+        access_log=parts.settings.access_log,
+    )
+
+
+def create_api(parts: Parts, native: Protocol) -> FastAPI:
+    """Everything that need not be fast, and the documentation of all."""
+    api = FastAPI(
         title="softgate",
         version=__version__,
         description=DESCRIPTION,
@@ -55,20 +69,13 @@ def create_app(parts: Parts) -> Edge:
         redoc_url=None,
         redirect_slashes=False,
     )
-    _add_predict(app, protocols["native"], parts)
-    app.include_router(models.routes(parts.catalogue))
-    app.include_router(health.routes(parts.catalogue))
-    app.include_router(docs.routes(title="softgate"))
-    _add_metrics(app, parts.exposition)
-    _add_problems(app, parts.counts)
-    return Edge(
-        app,
-        list(protocols.values()),
-        parts.counts,
-        clock=parts.clock,
-        max_body_bytes=parts.settings.max_body_bytes,
-        access_log=parts.settings.access_log,
-    )
+    _add_predict(api, native, parts)
+    api.include_router(models.routes(parts.catalogue))
+    api.include_router(health.routes(parts.catalogue))
+    api.include_router(docs.routes(title="softgate"))
+    _add_metrics(api, parts.exposition)
+    _add_problems(api, parts.counts)
+    return api
 
 
 def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -84,9 +91,11 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
             await asyncio.to_thread(
                 parts.catalogue.load, threads=parts.threads, clock=parts.clock, max_rows=parts.settings.max_rows
             )
-        except SoftgateError as exc:
+        except Exception as exc:
+            # Whatever it is, nobody else would see it: a task keeps its exception to itself.
             parts.failed(exc)
         else:
+            parts.counts.ready()
             logger.info("ready", extra={"models": ", ".join(parts.catalogue.bundles)})
 
     @asynccontextmanager
@@ -172,6 +181,11 @@ def _add_problems(app: FastAPI, counts: WebCounts) -> None:
         # Starlette raises it again once this is sent, and the edge counts and logs it there.
         return answer(request, errors.problem(exc))
 
+    async def of_form(request: Request, exc: Exception) -> Response:
+        return await ours(request, InvalidInput("Expected parameters of the form that /docs lists."))
+
     app.add_exception_handler(SoftgateError, ours)
+    # FastAPI's own answer to this one repeats the input.
+    app.add_exception_handler(RequestValidationError, of_form)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(Exception, foreign)

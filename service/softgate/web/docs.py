@@ -1,5 +1,6 @@
 """`/docs`: Swagger UI from files on this machine, so that the page works without a network."""
 
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 
@@ -31,7 +32,7 @@ def routes(*, title: str) -> APIRouter:
     return router
 
 
-def _asset(name: str, media_type: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _asset(name: str, media_type: str) -> Callable[[], Awaitable[Response]]:
     async def asset() -> Response:
         return Response(_content(name), media_type=media_type, headers={"cache-control": "max-age=86400"})
 

@@ -54,7 +54,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _fitted(line)
 
 
 class TextFormatter(logging.Formatter):
@@ -80,6 +80,17 @@ def set_up(log_format: str, dropped: Floats) -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
+
+
+def _fitted(line: dict[str, object]) -> str:
+    """The line's JSON, its longest text cut from the front until it fits: half an object would be no JSON at all."""
+    text = json.dumps(line, ensure_ascii=False, default=str)
+    while len(text.encode("utf-8", errors="backslashreplace")) >= MAX_LINE_BYTES:
+        longest = max(line, key=lambda key: len(str(line[key])))
+        kept = str(line[longest])
+        line[longest] = f"...{kept[len(kept) // 2 + 3 :]}"
+        text = json.dumps(line, ensure_ascii=False, default=str)
+    return text
 
 
 def _on_one_line(value: object) -> str:

@@ -28,7 +28,7 @@ from softgate.web import errors
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 WEB = "web"
-STATUSES = (200, 307, 400, 404, 405, 413, 415, 422, 429, 499, 500, 503)
+STATUSES = (200, 307, 400, 404, 405, 413, 415, 429, 499, 500, 503)
 OTHER = "other"
 # The pairs that the five steps can give; every one is exported from the start, at 0.
 DECISIONS = (
@@ -64,6 +64,15 @@ class WebCounts:
 
     def worker_started(self) -> None:
         self._counts["worker_starts"][0] += 1
+        self._counts["ready"][0] = 0
+
+    def ready(self) -> None:
+        """All models of this worker are loaded."""
+        self._counts["ready"][0] = 1
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._counts["ready"][0])
 
 
 def web_counts(counts: Counts, *, worker: int) -> WebCounts:
@@ -106,6 +115,7 @@ def _web_fields() -> Fields:
         "responses": len(STATUSES) + 1,
         "errors": len(errors.codes()),
         "worker_starts": 1,
+        "ready": 1,
         "dropped_log_lines": 1,
     }
 

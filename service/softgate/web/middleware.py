@@ -8,11 +8,12 @@ route costs four times the rest of a small prediction, measured, so the predict 
 import logging
 import os
 import re
+import traceback
 from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from softgate.errors import BodyTooLarge, UnsupportedEncoding
+from softgate.errors import BodyTooLarge, SoftgateError, UnsupportedEncoding
 from softgate.web import errors
 from softgate.web.metrics import WebCounts
 from softgate.web.protocols import Answer, Protocol
@@ -63,6 +64,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # Before it is sent: whoever has the answer finds it counted.
+                self._counts.response(status)
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -75,21 +78,21 @@ class Edge:
                 await send_answer(await protocol.handle(scope["path"], body, started=started), noting)
         except ClientGone:
             status = CLIENT_GONE
+            self._counts.response(status)
         except Exception as exc:
             # The last handler: whatever got here is told as a problem and, where it is our fault, logged.
             problem = self._noted(exc, request_id)
             if status == 0:
                 refuse = self._protocols[0].refuse if protocol is None else protocol.refuse
                 await send_answer(refuse(problem, request_id=request_id), noting)
-        self._counts.response(status)
         if status >= self._least_logged_status:
             self._log(scope, status, request_id, self._clock() - started)
 
     def _noted(self, exc: Exception, request_id: str) -> errors.Problem:
         problem = errors.problem(exc)
         self._counts.error(problem.code)
-        if problem.status >= 500 and problem.code != "not_ready":
-            logger.error(problem.code, extra={"request_id": request_id}, exc_info=exc)
+        if problem.status == 500:
+            logger.error(problem.code, extra={"request_id": request_id, **_cause(exc)})
         return problem
 
     def _log(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
@@ -137,6 +140,13 @@ async def send_answer(answer: Answer, send: Send) -> None:
         headers.append((b"retry-after", b"%d" % errors.RETRY_AFTER_SECONDS))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _cause(exc: Exception) -> dict[str, str]:
+    """For the log: our own sentence, or where a foreign exception came from, whose message may quote input."""
+    if isinstance(exc, SoftgateError):
+        return {"reason": str(exc)}
+    return {"exception": type(exc).__name__, "traceback": "".join(traceback.format_tb(exc.__traceback__))}
 
 
 def _request_id(scope: Scope) -> str:

@@ -28,7 +28,7 @@ def _summary(catalogue: Catalogue, bundle: Bundle) -> schema.ModelSummary:
         name=bundle.name,
         version=bundle.version,
         ready=bundle.name not in catalogue.waiting,
-        input=bundle.card.input.kind,  # type: ignore[arg-type]  # the card's reader checked it
+        input=bundle.card.input.kind,
         activation=bundle.card.activation,
         n_labels=len(bundle.labels),
         calibration=None if bundle.calibration is None else bundle.calibration.id,
@@ -36,19 +36,11 @@ def _summary(catalogue: Catalogue, bundle: Bundle) -> schema.ModelSummary:
 
 
 def _model(catalogue: Catalogue, bundle: Bundle) -> schema.Model:
-    routing = bundle.card.routing
     return schema.Model(
         **_summary(catalogue, bundle).model_dump(),
         sha256=bundle.model_sha256,
         labels=list(bundle.labels),
-        routing=schema.Routing(
-            fallback=routing.fallback,
-            abstain=routing.abstain,
-            threshold=routing.threshold,
-            thresholds=dict(routing.thresholds),
-            routes=dict(routing.routes),
-            profiles=list(routing.profiles),
-        ),
+        card=dict(bundle.card.raw),
         calibration_detail=_calibration(bundle),
     )
 

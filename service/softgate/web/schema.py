@@ -171,7 +171,7 @@ class ModelSummary(Exact):
     name: str
     version: str
     ready: bool
-    input: Literal["text", "tensor"]
+    input: Annotated[str, Field(description="Kind of the rows: text or tensor.")]
     activation: str
     n_labels: int
     calibration: str | None
@@ -181,19 +181,10 @@ class ModelList(Exact):
     models: list[ModelSummary]
 
 
-class Routing(Exact):
-    fallback: str
-    abstain: str
-    threshold: Annotated[Probability | None, Field(description="The card's own; it overrides a fitted one.")]
-    thresholds: dict[str, Probability]
-    routes: Annotated[dict[str, str], Field(description="Label → route; a label without one is its own route.")]
-    profiles: list[str]
-
-
 class Calibration(Exact):
     id: str
     temperature: float
-    noise: float
+    noise: Annotated[float | None, Field(description="Share of labels the fit took for wrong.")]
     gate: float | None
     set_quantile: float | None
     thresholds: dict[str, Probability]
@@ -203,7 +194,7 @@ class Calibration(Exact):
 class Model(ModelSummary):
     sha256: str
     labels: Annotated[list[str], Field(description="In the order of the graph's columns, and of `logits`.")]
-    routing: Routing
+    card: Annotated[dict[str, Any], Field(description="classifier.toml as it was written; defaults are not filled in.")]
     calibration_detail: Calibration | None
 
 

@@ -17,6 +17,7 @@ from softgate.runtime.repository import Bundle
 from softgate.settings import Settings
 from softgate.web import logs, metrics
 from softgate.web.app import Parts, create_app
+from softgate.web.http import Protocol
 
 logger = logging.getLogger("softgate.web")
 
@@ -39,8 +40,8 @@ def bind(host: str, port: int) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(BACKLOG)
-        except OSError as exc:
-            raise StartupFailed(f"Cannot listen on {host}:{port}: {exc.strerror or exc}.") from exc
+        except (OSError, UnicodeError) as exc:
+            raise StartupFailed(f"Cannot listen on {host}:{port}: {getattr(exc, 'strerror', None) or exc}.") from exc
         stack.pop_all()
     listener.setblocking(False)
     return listener
@@ -60,9 +61,12 @@ def run(listener: socket.socket, bundles: Sequence[Bundle], counts: Counts, sett
     logs.set_up(settings.log_format, web_counts.dropped_log_lines)
     exit_code = 0
 
-    def failed(exc: SoftgateError) -> None:
+    def failed(exc: Exception) -> None:
         nonlocal exit_code
-        logger.critical(str(exc), extra={"code": exc.code})
+        if isinstance(exc, SoftgateError):
+            logger.critical(str(exc), extra={"code": exc.code})
+        else:
+            logger.critical("a model does not load", exc_info=exc)
         exit_code = EXIT_STARTUP_FAILED
         server.should_exit = True
 
@@ -81,7 +85,7 @@ def run(listener: socket.socket, bundles: Sequence[Bundle], counts: Counts, sett
         uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="on",
             log_config=None,

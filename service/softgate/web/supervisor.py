@@ -6,11 +6,13 @@ SO_REUSEPORT half of them would time out.
 """
 
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from softgate.runtime.counts import Counts
@@ -23,12 +25,17 @@ logger = logging.getLogger("softgate.web")
 STOP = {signal.SIGTERM, signal.SIGINT}
 # A thread of some library may swallow a SIGCHLD; then the dead are found at the next tick.
 TICK_SECONDS = 0.5
+# The workers keep the grace themselves; only one that hangs needs more.
+EXTRA_GRACE_SECONDS = 2
+# A worker that never gets ready will not do so at the next try either.
+MOST_EARLY_DEATHS = 3
 
 
 def serve(listener: socket.socket, bundles: Sequence[Bundle], settings: Settings) -> int:
     """Serve with as many processes as the settings say, until told to stop; returns the exit code."""
-    counts = Counts(metrics.layout(bundles), n_workers=settings.workers)
-    logs.set_up(settings.log_format, metrics.web_counts(counts, worker=0).dropped_log_lines)
+    # The last row is the supervisor's own: it drops log lines too, and a cell has one writer.
+    counts = Counts(metrics.layout(bundles), n_rows=settings.workers + 1)
+    logs.set_up(settings.log_format, metrics.web_counts(counts, worker=settings.workers).dropped_log_lines)
     logger.info("listening", extra={"url": server.url(listener)})
     if settings.workers == 1:
         return server.run(listener, bundles, counts, settings, worker=0)
@@ -45,8 +52,12 @@ class Supervisor:
         """Process id → row of the counts."""
         # Only this process holds the writing end, so a worker that reads its end learns of the parent's death.
         self._death, self._life = os.pipe()
+        self._early_deaths = 0
+        """Workers in a row that died before they were ready."""
         self._exit_code = 0
         self._stopping = False
+        self._patience = math.inf
+        """When workers that were told to stop are no longer waited for."""
 
     def run(self) -> int:
         """Until every worker has ended."""
@@ -60,6 +71,8 @@ class Supervisor:
             if received is not None and received.si_signo in STOP:
                 self._stop()
             self._reap()
+            if time.monotonic() > self._patience:
+                self._stop()
         return self._exit_code
 
     def _start(self, row: int) -> None:
@@ -86,21 +99,27 @@ class Supervisor:
             process, status = os.waitpid(-1, os.WNOHANG)
             if process == 0:
                 return
-            row = self._workers.pop(process)
+            row = self._workers.pop(process, None)
+            if row is None:
+                # Somebody else's child: as process 1 of a container, or after an exec, those are ours to bury too.
+                continue
             code = os.waitstatus_to_exitcode(status)
             if self._stopping:
                 continue
-            if code == server.EXIT_STARTUP_FAILED:
-                self._exit_code = code
+            logger.error("worker died", extra={"worker": row, "pid": process, "exit_code": code})
+            was_ready = metrics.web_counts(self._counts, worker=row).is_ready
+            self._early_deaths = 0 if was_ready else self._early_deaths + 1
+            if code == server.EXIT_STARTUP_FAILED or self._early_deaths >= MOST_EARLY_DEATHS:
+                self._exit_code = server.EXIT_STARTUP_FAILED
                 self._stop()
-                continue
-            logger.error("worker died and is replaced", extra={"worker": row, "pid": process, "exit_code": code})
-            self._start(row)
+            else:
+                self._start(row)
 
     def _stop(self) -> None:
         """The first time, let the workers end their requests; the second time, do not wait."""
-        how = signal.SIGKILL if self._stopping and self._exit_code == 0 else signal.SIGTERM
+        how = signal.SIGKILL if self._stopping else signal.SIGTERM
         self._stopping = True
+        self._patience = time.monotonic() + self._settings.grace_seconds + EXTRA_GRACE_SECONDS
         for process in self._workers:
             os.kill(process, how)
 

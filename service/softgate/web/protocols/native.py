@@ -17,7 +17,7 @@ from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import Classifier, Shown
 from softgate.policy.decision import target
-from softgate.types import Action, Decisions, Predictions, Reason, View
+from softgate.types import Action, Predictions, Reason, View
 from softgate.web import errors
 from softgate.web.errors import Problem
 from softgate.web.protocols.protocol import Answer
@@ -117,9 +117,7 @@ def encode(
 ) -> bytes:
     """The answer's JSON: names looked up, numbers already computed."""
     shown = classifier.show(predictions, view)
-    rows = [
-        _row(row, classifier, shown, predictions.decisions, with_logits=with_logits) for row in range(len(predictions))
-    ]
+    rows = [_row(row, classifier, shown, predictions, with_logits=with_logits) for row in range(len(predictions))]
     return msgspec.json.encode(
         {
             "id": identity,
@@ -137,8 +135,10 @@ def _view(request: PredictBody) -> View:
     return View(request.temperature, request.top_k, request.top_p, request.select, seed)
 
 
-def _row(row: int, classifier: Classifier, shown: Shown, decisions: Decisions, *, with_logits: bool) -> dict[str, Any]:
-    scores, labels = shown.scores, classifier.labels
+def _row(
+    row: int, classifier: Classifier, shown: Shown, predictions: Predictions, *, with_logits: bool
+) -> dict[str, Any]:
+    scores, labels, decisions = shown.scores, classifier.labels, predictions.decisions
     finite = bool(scores.finite[row])
     answer: dict[str, Any] = {
         "label": None,
@@ -148,7 +148,7 @@ def _row(row: int, classifier: Classifier, shown: Shown, decisions: Decisions, *
         "entropy": None,
         "energy": None,
         "prediction_set": None,
-        "decision": _decision(row, classifier, decisions, finite=finite),
+        "decision": _decision(row, classifier, predictions),
     }
     if finite:
         columns = shown.order[row, : shown.keep[row]]
@@ -171,7 +171,9 @@ def _row(row: int, classifier: Classifier, shown: Shown, decisions: Decisions, *
     return answer
 
 
-def _decision(row: int, classifier: Classifier, decisions: Decisions, *, finite: bool) -> dict[str, Any]:
+def _decision(row: int, classifier: Classifier, predictions: Predictions) -> dict[str, Any]:
+    # Not the scores as shown: another temperature may overflow where the fitted one did not.
+    finite, decisions = predictions.scores.finite[row], predictions.decisions
     action, route = int(decisions.action[row]), int(decisions.route[row])
     threshold = float(decisions.threshold[row])
     decision: dict[str, Any] = {
