@@ -6,7 +6,7 @@ MODELS ?= models
 .PHONY: serve test lint format bench lock clean
 
 serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
-	$(BIN)/softgate serve $(MODELS)
+	$(BIN)/softgate serve "$(MODELS)"
 
 test: .venv/dev  ## set up, then run every test
 	$(BIN)/python -m pytest

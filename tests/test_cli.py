@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -75,12 +76,15 @@ def test_a_label_that_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> Non
     ("arguments", "code", "said"),
     [
         (("predict", "nowhere", "text"), 1, "nowhere/classifier.toml: there is no such file"),
-        (("serve", "nowhere"), 1, "nowhere: there is no such folder"),
+        (("serve", "nowhere"), 1, "nowhere: not a folder"),
         (("serve", "."), 1, "holds no model folder; wanted at least one NAME/classifier.toml"),
         (("calibrate", "nowhere", "--data", "x.csv"), 1, "x.csv: cannot be read"),
         (("calibrate", "nowhere", "--data", "x.xls"), 1, "got a file that ends in '.xls', wanted one of .csv"),
         (("health", "file:///etc/passwd"), 1, "Expected an http URL"),
-        (("serve", "nowhere", "--port", "99999"), 1, "SOFTGATE_PORT"),
+        (("serve", "nowhere", "--port", "99999"), 2, "less than or equal to 65535"),
+        (("health", "http://127.0.0.1:abc"), 1, "No answer from http://127.0.0.1:abc/readyz?verbose"),
+        (("serve", "n" * 300), 1, "File name too long"),
+        (("serve", ".", "--host", "h" * 300), 1, "holds no model folder"),
         (("no-such-command",), 2, "No such command"),
         (("predict",), 2, "Missing argument"),
     ],
@@ -98,7 +102,7 @@ def test_a_mistake_is_one_clear_sentence_and_an_exit_code(
 
 
 def test_a_setting_of_the_wrong_kind_is_named(words: Path) -> None:
-    assert "SOFTGATE_WORKERS: " in run("serve", words, code=1, SOFTGATE_WORKERS="many").stderr
+    assert "SOFTGATE_WORKERS: got 'many': " in run("serve", words, code=1, SOFTGATE_WORKERS="many").stderr
 
 
 def test_an_option_overrides_its_variable(words: Path) -> None:
@@ -113,6 +117,33 @@ def test_a_health_check_loads_neither_a_graph_engine_nor_a_web_framework() -> No
     )
 
     assert loaded.stdout == "[]\n"
+
+
+def test_a_health_check_does_not_go_through_a_proxy(words: Path) -> None:
+    with served(words) as server:
+        assert run("health", f"{server.url}/", http_proxy="http://127.0.0.1:9").returncode == 0
+
+
+def test_a_terminal_without_unicode_gets_bars_it_can_show(words: Path) -> None:
+    shown = run("predict", words, "send money", PYTHONIOENCODING="ascii").stdout.splitlines()
+
+    assert "####" in shown[0]
+    assert shown[-2].split() == ["route", "->", "banking"]
+
+
+def test_a_server_needs_no_open_standard_streams(words: Path) -> None:
+    line = shlex.join(command("serve", words, "--port", 0))
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec {line} <&- >&-"], stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    assert process.stderr is not None
+    url = json.loads(process.stderr.readline())["url"]
+    assert json.loads(process.stderr.readline())["message"] == "ready"
+    assert run("health", url).returncode == 0
+    process.terminate()
+    process.stderr.close()
+
+    assert process.wait(timeout=10) == 0
 
 
 def test_version() -> None:

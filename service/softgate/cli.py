@@ -5,11 +5,13 @@ What the commands do stands in `commands.py`, and is imported when one is run: `
 need neither numpy nor a web framework.
 """
 
+import http.client
+import os
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -32,8 +34,12 @@ ModelFolder = Annotated[Path, typer.Argument(help="A model folder: classifier.to
 def serve(
     folder: Annotated[Path, typer.Argument(help="A model folder, or a folder of model folders.")],
     host: Annotated[str | None, typer.Option(help="Address to listen on [SOFTGATE_HOST; 127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one [SOFTGATE_PORT; 8080].")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that share the port [SOFTGATE_WORKERS; 1].")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one [SOFTGATE_PORT; 8080].")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processes that share the port [SOFTGATE_WORKERS; 1].")
+    ] = None,
 ) -> None:
     """Serve over HTTP until told to stop."""
     from softgate import commands
@@ -83,17 +89,20 @@ def health(
 
     settings = read_settings()
     # A server that listens on every address is asked on this machine's own.
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-    address = f"{url or f'http://{host}:{settings.port}'}/readyz?verbose"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    default = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
+    address = f"{(url or default).rstrip('/')}/readyz?verbose"
     if not address.startswith(("http://", "https://")):
         raise StartupFailed(f"Expected an http URL of a server; got {url}.")
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:  # noqa: S310 - the scheme was checked
+        # Straight to the server: a proxy that the environment names for other traffic has no business here.
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(address, timeout=5) as answer:
             typer.echo(answer.read().decode())
     except urllib.error.HTTPError as exc:
         typer.echo(exc.read().decode())
         raise typer.Exit(1) from exc
-    except OSError as exc:
+    except (OSError, ValueError, http.client.HTTPException) as exc:
         raise StartupFailed(f"No answer from {address}: {exc}.") from exc
 
 
@@ -106,8 +115,26 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 def main() -> None:
     """Run the command line; an error on purpose is one sentence and exit code 1, or 2 for input that can be mended."""
+    _open_standard_streams()
     try:
         app()
     except SoftgateError as exc:
-        Console(stderr=True).print(Text.assemble(("error ", "bold red"), str(exc)), soft_wrap=True)
-        sys.exit(2 if isinstance(exc, InvalidInput) else 1)
+        _fail(str(exc), code=2 if isinstance(exc, InvalidInput) else 1)
+    except (OSError, UnicodeError) as exc:
+        _fail(f"{exc}.", code=1)
+
+
+def _fail(sentence: str, *, code: int) -> NoReturn:
+    Console(stderr=True).print(Text.assemble(("error ", "bold red"), sentence), soft_wrap=True)
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """A process started without one of the three would give its number to the next file or socket it opens."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - kept open to the end
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
