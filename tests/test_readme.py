@@ -60,7 +60,7 @@ def test_the_first_example_answers_as_shown() -> None:
 
     shown = json.loads(block("answer"))
     assert shape(answer) == shape(shown)
-    assert numbers(answer) == pytest.approx(numbers(shown), abs=0.05)
+    assert numbers(answer) == pytest.approx(numbers(shown), rel=0.05)
     assert list(answer["predictions"][0]["probabilities"]) == list(shown["predictions"][0]["probabilities"])
 
 
