@@ -28,9 +28,9 @@ bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn
 
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
 	$(BIN)/uv pip compile pyproject.toml --extra text --extra build --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --upgrade --quiet --output-file requirements.txt
+		--generate-hashes --no-header --upgrade --quiet --output-file requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --constraint requirements.txt --universal --python-version 3.11 \
-		--generate-hashes --no-emit-index-url --no-header --upgrade --quiet --output-file requirements-dev.txt
+		--generate-hashes --no-header --upgrade --quiet --output-file requirements-dev.txt
 
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
