@@ -97,13 +97,15 @@ def health(
     try:
         # Straight to the server: a proxy that the environment names for other traffic has no business here.
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(address, timeout=5) as answer:
-            typer.echo(answer.read().decode())
-    except urllib.error.HTTPError as exc:
-        typer.echo(exc.read().decode())
-        raise typer.Exit(1) from exc
+        try:
+            with direct.open(address, timeout=5) as answer:
+                ready, body = True, answer.read()
+        except urllib.error.HTTPError as exc:
+            ready, body = False, exc.read()
     except (OSError, ValueError, http.client.HTTPException) as exc:
         raise StartupFailed(f"No answer from {address}: {exc}.") from exc
+    typer.echo(body.decode(errors="replace"))
+    raise typer.Exit(0 if ready else 1)
 
 
 @app.callback(invoke_without_command=True)

@@ -113,12 +113,13 @@ def plain(case: Case, row: Row) -> tuple[Action, Reason, str, float, list[tuple[
         return Action.ABSTAIN, Reason.OUT_OF_SCOPE, best, confidence, []
     if reaches:
         return Action.ROUTE, Reason.CONFIDENT, best, confidence, []
-    if calibration.set_quantile is not None and threshold is not None:
+    if calibration.set_quantile is not None:
         labels_of: dict[str, list[str]] = {}
         for column in plain_set(row, calibration.set_quantile):
             label = case.labels[column]
             labels_of.setdefault(card.routes.get(label, label), []).append(label)
-        if 2 <= len(labels_of) <= card.clarify:
+        useful = any(plain_threshold(case, row, route) is not None for route in labels_of)
+        if useful and 2 <= len(labels_of) <= card.clarify:
             order = sorted(labels_of, key=lambda route: (-by_route[route], list(by_route).index(route)))
             candidates = [(route, by_route[route], labels_of[route]) for route in order]
             return Action.CLARIFY, Reason.AMBIGUOUS, best, confidence, candidates

@@ -41,4 +41,7 @@ def test_a_log_probability_of_minus_infinity_stays_finite_as_a_probability_of_ze
     (floored,) = OUTPUTS["log_probabilities"](np.array([[0.0, -np.inf]]))
 
     assert_allclose(floored, OUTPUTS["probabilities"](np.array([[1.0, 0.0]]))[0])
+    deep = np.array([[0.0, -60.0, -40.0, -np.inf]], dtype=np.float32)
+    assert_array_equal(OUTPUTS["log_probabilities"](deep), np.array([[0, -60, -40, -60]], dtype=np.float32))
+    assert OUTPUTS["log_probabilities"](deep).dtype == np.float32
     assert np.isnan(OUTPUTS["log_probabilities"](np.array([[0.0, np.nan]]))).any()

@@ -144,14 +144,33 @@ def test_a_body_behind_an_upgrade_is_refused_and_never_taken_for_a_request(serve
     hidden = b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
     head = f"POST /v1/models/words/predict HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n"
 
+    before = server.metrics()['softgate_errors_total{code="malformed_body"}']
     answer = raw(server, f"{head}content-length: {len(hidden)}\r\n\r\n".encode() + hidden)
 
     assert answer.startswith(b"HTTP/1.1 400 ")
-    assert answer.count(b"HTTP/1.1") == 2  # the status line, and the sentence that says what was wanted
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "malformed_body"
+    assert b"connection: close" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["detail"].startswith(
+        "Expected a body without an Upgrade header"
+    )
+    assert server.metrics()['softgate_errors_total{code="malformed_body"}'] == before + 1
 
 
 def test_an_upgrade_without_a_body_is_ignored(server: Served) -> None:
-    head = b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: upgrade, close\r\nupgrade: h2c\r\n\r\n"
+    head = b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
 
-    assert raw(server, head).startswith(b"HTTP/1.1 200 ")
+    for none in (b"\r\n", b"content-length: 0\r\n\r\n", b"\r\nGET /livez HTTP/1.1\r\nhost: a\r\n\r\n"):
+        answer = raw(server, head + none)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert b"connection: close" in answer
+
+
+def test_a_request_before_an_upgrade_on_the_same_connection_gets_its_own_answer(server: Served) -> None:
+    first = b'POST /v1/models/words/predict HTTP/1.1\r\nhost: a\r\ncontent-length: 18\r\n\r\n{"inputs": "rain"}'
+    head = b"POST /v1/models/words/predict HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n"
+
+    answer = raw(server, first + head + b'content-length: 18\r\n\r\n{"inputs": "rain"}')
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 400 ") == 1

@@ -285,3 +285,15 @@ def test_few_rows_and_a_single_label_are_doubted(tmp_path: Path) -> None:
         "From 20 rows T is uncertain by a tenth and more",
         "All rows have one label",
     ]
+
+
+def test_good_data_raises_no_doubt(tmp_path: Path) -> None:
+    logits = np.random.default_rng(0).normal(scale=3, size=(1000, 4)).astype(np.float32)
+    folder = write_model(tmp_path / "toy", linear(np.eye(4, dtype=np.float32)))
+    for seed in range(10):
+        draws = np.random.default_rng(seed)
+        labels = [LABELS[draws.choice(4, p=p)] for p in softmax(logits)]
+
+        assert (
+            calibrated(Model(read_bundle(folder), threads=1), Examples(logits.tolist(), labels, "0" * 64)).doubts == []
+        )

@@ -4,7 +4,7 @@ From scores to decisions: the five steps, in order.
 1. a logit is NaN or infinite          → fallback, non_finite
 2. energy below the gate               → abstain, out_of_scope
 3. route confidence at the threshold   → route, confident
-4. the set spans 2 to `clarify` routes → clarify, ambiguous
+4. the set spans 2 to `clarify` routes → clarify, ambiguous; where one of them has a threshold
 5. otherwise                           → fallback, below_threshold
 
 Pure: same scores, same routing, same decisions. Arrays have one entry per row.
@@ -113,8 +113,9 @@ def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decis
         sets = prediction_sets(scores.probabilities, routing.set_quantile)
         spanned = routes_spanned(sets, routing.grouping)
         n_spanned = spanned.sum(axis=1)
-        # Without a threshold nothing can be routed, so a question would lead nowhere.
-        ambiguous = (n_spanned >= 2) & (n_spanned <= routing.clarify) & ~np.isnan(threshold)
+        # A question about routes of which none has a threshold would lead nowhere.
+        useful = (spanned & ~np.isnan(routing.thresholds[profile])).any(axis=1)
+        ambiguous = (n_spanned >= 2) & (n_spanned <= routing.clarify) & useful
         settle(ambiguous, Action.CLARIFY, Reason.AMBIGUOUS)
     settle(confidence >= threshold, Action.ROUTE, Reason.CONFIDENT)
     if routing.gate is not None and scores.energy is not None:

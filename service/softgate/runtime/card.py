@@ -102,8 +102,9 @@ def bound_parts(card: Card) -> Mapping[str, Any]:
     """
     What of a card a calibration is bound to, by the name a refusal gives.
 
-    Values as they are in force, so that a default spelt out changes nothing and a changed default does; what is not set
-    is left out, so that a key added to the card one day voids no calibration.
+    Values as they are in force: a number that repeats its default changes nothing, and a changed default does. A tensor
+    is bound by the name the card gives it, if any. What is not set is left out, so that a key added to the card one day
+    voids no calibration.
     """
     routing = card.routing
     return {

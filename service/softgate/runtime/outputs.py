@@ -27,8 +27,16 @@ def from_probabilities(output: Output) -> Output:
 
 
 def from_log_probabilities(output: Output) -> Output:
-    """A logit shifted by its row's log-sum-exp, which no softmax sees; floored as above where p underflowed to 0."""
-    return np.maximum(output, np.log(LEAST_PROBABILITY))
+    """
+    A logit shifted by its row's log-sum-exp, which no softmax sees.
+
+    Where p underflowed to 0, the least that keeps the order: ln 1e-12, or the row's least finite value below it.
+    """
+    zero = np.isneginf(output)
+    if not zero.any():
+        return output
+    least = np.where(zero, np.log(LEAST_PROBABILITY), output).min(axis=1, keepdims=True)
+    return np.where(zero, np.minimum(least, np.log(LEAST_PROBABILITY)), output).astype(output.dtype)
 
 
 # To add one: write the function above and name it here. The key is the card's `output.kind`.

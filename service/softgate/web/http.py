@@ -1,33 +1,29 @@
-"""uvicorn's HTTP/1.1 protocol, without the holes it leaves."""
-
-import os
+"""uvicorn's HTTP/1.1 protocol, without the hole it leaves at an Upgrade."""
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from softgate.web import errors
-from softgate.web.errors import Problem
-
-SWITCH = Problem(
-    400,
-    "malformed_body",
-    "Expected a request with a body to stay with HTTP/1.1; got an Upgrade header. Turn the client's upgrade off.",
-)
+# The key of an ASGI scope whose request asked for another protocol.
+SWITCHING_KEY = "softgate.switching"
 
 
 class Protocol(HttpToolsProtocol):
     """
-    A request with a body that asks for another protocol is refused.
+    Ignores a wish for another protocol, and says so by closing the connection after the answer.
 
-    The parser stops after the headers of such a request. uvicorn goes on, so that the body would be lost, or be taken
-    for the next request of the connection. Without a body there is nothing to lose, and the Upgrade is ignored.
+    The parser stops after the headers of such a request. Whatever follows them is neither its body, which is lost, nor
+    the next request, for which uvicorn would take it.
     """
 
+    _switching = False
+
+    def data_received(self, data: bytes) -> None:
+        if not self._switching:
+            super().data_received(data)
+
     def on_headers_complete(self) -> None:
-        has_body = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
-        if has_body and self.parser.should_upgrade():
-            body = errors.encode(SWITCH, request_id=os.urandom(8).hex())
-            head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {errors.PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
-            self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
-            self.transport.close()
-        else:
-            super().on_headers_complete()
+        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self._switching = True
+            self.cycle.keep_alive = False
+            # The application has not run yet: its task was made a line ago.
+            self.scope[SWITCHING_KEY] = True  # type: ignore[literal-required]  # ASGI lets a server add keys

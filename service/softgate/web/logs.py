@@ -88,6 +88,8 @@ def _fitted(line: dict[str, object]) -> str:
     while len(text.encode("utf-8", errors="backslashreplace")) >= MAX_LINE_BYTES:
         longest = max(line, key=lambda key: len(str(line[key])))
         kept = str(line[longest])
+        if len(kept) < MAX_LINE_BYTES // 100:
+            break
         line[longest] = f"...{kept[len(kept) // 2 + 3 :]}"
         text = json.dumps(line, ensure_ascii=False, default=str)
     return text

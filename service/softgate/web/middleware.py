@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from softgate.errors import BodyTooLarge, SoftgateError, UnsupportedEncoding
+from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, UnsupportedEncoding
 from softgate.web import errors
+from softgate.web.http import SWITCHING_KEY
 from softgate.web.metrics import WebCounts
 from softgate.web.protocols import Answer, Protocol
 
@@ -114,9 +115,13 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     """
     The whole body, refused as soon as it is known to be too large.
 
-    Raises BodyTooLarge, UnsupportedEncoding and ClientGone.
+    Raises BodyTooLarge, UnsupportedEncoding, MalformedBody and ClientGone.
     """
     for name, value in scope["headers"]:
+        if scope.get(SWITCHING_KEY) and (
+            name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
+        ):
+            raise MalformedBody("Expected a body without an Upgrade header; a client sends none with its upgrade off.")
         if name == b"content-length" and int(value) > limit:
             raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
         if name == b"content-encoding" and value.lower() != b"identity":

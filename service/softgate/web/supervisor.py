@@ -52,8 +52,8 @@ class Supervisor:
         """Process id → row of the counts."""
         # Only this process holds the writing end, so a worker that reads its end learns of the parent's death.
         self._death, self._life = os.pipe()
-        self._early_deaths = 0
-        """Workers in a row that died before they were ready."""
+        self._early_deaths = [0] * settings.workers
+        """How often in a row the worker of each row of the counts died before it was ready."""
         self._exit_code = 0
         self._stopping = False
         self._patience = math.inf
@@ -61,6 +61,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Until every worker has ended."""
+        # Whoever started us may have ignored it, and what is ignored never arrives.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Blocked and waited for, not handled: nothing here can be interrupted half-way.
         watched = STOP | {signal.SIGCHLD}
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
@@ -108,8 +110,8 @@ class Supervisor:
                 continue
             logger.error("worker died", extra={"worker": row, "pid": process, "exit_code": code})
             was_ready = metrics.web_counts(self._counts, worker=row).is_ready
-            self._early_deaths = 0 if was_ready else self._early_deaths + 1
-            if code == server.EXIT_STARTUP_FAILED or self._early_deaths >= MOST_EARLY_DEATHS:
+            self._early_deaths[row] = 0 if was_ready else self._early_deaths[row] + 1
+            if code == server.EXIT_STARTUP_FAILED or self._early_deaths[row] >= MOST_EARLY_DEATHS:
                 self._exit_code = server.EXIT_STARTUP_FAILED
                 self._stop()
             else:
