@@ -5,10 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import httpx2
 
@@ -16,8 +17,12 @@ import httpx2
 @dataclass(frozen=True)
 class Served:
     url: str
-    process: "subprocess.Popen[str]"
+    started: "Started"
     client: httpx2.Client
+
+    @property
+    def process(self) -> "subprocess.Popen[str]":
+        return self.started.process
 
     def predict(self, model: str, **body: object) -> httpx2.Response:
         return self.client.post(f"/v1/models/{model}/predict", json=body)
@@ -43,28 +48,51 @@ def environment(**variables: str) -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "error", "SOFTGATE_LOG_FORMAT": "json"} | variables
 
 
+@dataclass(frozen=True)
+class Started:
+    process: "subprocess.Popen[str]"
+    log: IO[str]
+
+    def read_until(self, message: str) -> dict[str, Any]:
+        """The next record of the log with this message; those before it are passed over."""
+        for line in self.log:
+            record: dict[str, Any] = json.loads(line)
+            if record["message"] == message:
+                return record
+        raise AssertionError(f"The server ended with exit code {self.process.wait()} before it logged {message}.")
+
+
+@contextmanager
+def started(
+    line: Sequence[str], *, variables: Mapping[str, str] | None = None, preexec_fn: Callable[[], object] | None = None
+) -> Iterator[Started]:
+    """A process whose standard error is to be read. It is ended at the end, whatever the test did or did not get to."""
+    process = subprocess.Popen(
+        line,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**(variables or {})),
+        preexec_fn=preexec_fn,  # noqa: PLW1509 - one system call, no lock
+    )
+    assert process.stderr is not None
+    try:
+        yield Started(process, process.stderr)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(timeout=30)
+        process.stderr.close()
+
+
 @contextmanager
 def served(
     folder: Path, *options: object, workers: int = 1, variables: Mapping[str, str] | None = None
 ) -> Iterator[Served]:
     """A ready server of `folder`. Its log is read up to the last worker's `ready`, and then no more."""
-    arguments: Sequence[object] = ("serve", folder, "--port", 0, "--workers", workers, *options)
-    process = subprocess.Popen(
-        command(*arguments), stderr=subprocess.PIPE, text=True, env=environment(**(variables or {}))
-    )
-    assert process.stderr is not None
-    url, ready = "", 0
-    while ready < workers:
-        line = process.stderr.readline()
-        assert line, f"The server ended with exit code {process.wait()} before it was ready."
-        record = json.loads(line)
-        url = record.get("url", url)
-        ready += record["message"] == "ready"
-    with httpx2.Client(base_url=url, timeout=30) as client:
-        try:
-            yield Served(url, process, client)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(timeout=30)
-            process.stderr.close()
+    line = command("serve", folder, "--port", 0, "--workers", workers, *options)
+    with started(line, variables=variables) as server:
+        url = server.read_until("listening")["url"]
+        for _ in range(workers):
+            server.read_until("ready")
+        with httpx2.Client(base_url=url, timeout=30) as client:
+            yield Served(url, server, client)

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import softmax
 
 from graphs import LABELS, VOTES, WORDS, linear, logarithm, write_model, write_text_model
-from servers import command, environment, served
+from servers import command, environment, served, started
 from softgate import __version__
 
 
@@ -133,17 +133,13 @@ def test_a_terminal_without_unicode_gets_bars_it_can_show(words: Path) -> None:
 
 def test_a_server_needs_no_open_standard_streams(words: Path) -> None:
     line = shlex.join(command("serve", words, "--port", 0))
-    process = subprocess.Popen(
-        ["sh", "-c", f"exec {line} <&- >&-"], stderr=subprocess.PIPE, text=True, env=environment()
-    )
-    assert process.stderr is not None
-    url = json.loads(process.stderr.readline())["url"]
-    assert json.loads(process.stderr.readline())["message"] == "ready"
-    assert run("health", url).returncode == 0
-    process.terminate()
-    process.stderr.close()
+    with started(["sh", "-c", f"exec {line} <&- >&-"]) as server:
+        url = server.read_until("listening")["url"]
+        server.read_until("ready")
 
-    assert process.wait(timeout=10) == 0
+        assert run("health", url).returncode == 0
+        server.process.terminate()
+        assert server.process.wait(timeout=10) == 0
 
 
 def test_version() -> None:

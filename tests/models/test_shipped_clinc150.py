@@ -62,16 +62,21 @@ def online(test_rows: tuple[list[str], NDArray[np.intp], int]) -> Answers:
     )
 
 
-@pytest.fixture(scope="module")
-def offline(test_rows: tuple[list[str], NDArray[np.intp], int]) -> tuple[Floats, float]:
-    """Logits of single rows, and the stored temperature."""
+def offline_logits(texts: list[str]) -> Floats:
+    """By plain onnxruntime, a row at a time."""
     session = onnxruntime.InferenceSession(MODEL / "1" / "model.onnx")
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
     rows = [
         session.run(["logits"], {"input_ids": np.array([tokenizer.encode(text).ids], dtype=np.int64)})[0][0]
-        for text in test_rows[0]
+        for text in texts
     ]
-    return np.array(rows, dtype=np.float64), json.loads((MODEL / "1" / "calibration.json").read_text())["temperature"]
+    return np.array(rows, dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def offline(test_rows: tuple[list[str], NDArray[np.intp], int]) -> tuple[Floats, float]:
+    """Logits of the test rows, and the stored temperature."""
+    return offline_logits(test_rows[0]), json.loads((MODEL / "1" / "calibration.json").read_text())["temperature"]
 
 
 def ece15(confidence: Floats, correct: NDArray[np.bool_]) -> float:
@@ -114,6 +119,22 @@ def test_served_figures_equal_those_made_without_softgate(
     card = (MODEL / "README.md").read_text()
     for name, value in over_http.items():
         assert f"| {name} | {value:.4f} |" in card
+
+
+def test_every_row_of_the_cards_table_is_what_the_files_give(
+    test_rows: tuple[list[str], NDArray[np.intp], int], offline: tuple[Floats, float]
+) -> None:
+    splits = json.loads(shared("data", "clinc150", "data_full.json").read_text())
+    val = offline_logits([text for split in ("val", "oos_val") for text, _ in splits[split]])
+    val_classes = np.array([LABELS.index(label) for _, label in splits["val"]])
+    logits, temperature = offline
+    card = (MODEL / "README.md").read_text()
+
+    for name, rows, classes in (("val", val, val_classes), ("test", logits, test_rows[1])):
+        for t in (1.0, temperature):
+            found = figures(softmax(rows / t, axis=1), t * logsumexp(rows / t, axis=1), classes)
+            values = " | ".join(f"{found[key]:.4f}" for key in ("accuracy", "nll", "ece15", "auroc"))
+            assert f"| {name}, T = {t:.5g} | {values} |" in card
 
 
 def test_most_sentences_out_of_scope_fall_back_and_few_others(

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 
 from graphs import slow, write_model, write_text_model
-from servers import Served, command, environment, served
+from servers import Served, command, environment, served, started
 
 
 def test_a_server_is_ready_when_its_models_are(server: Served) -> None:
@@ -20,21 +20,14 @@ def test_a_server_is_ready_when_its_models_are(server: Served) -> None:
 def test_while_a_model_loads_the_server_lives_and_says_what_is_missing(tmp_path: Path) -> None:
     write_text_model(tmp_path / "a", name="quick")
     write_model(tmp_path / "b", slow(seconds_hint=2), name="slow")
-    process = subprocess.Popen(
-        command("serve", tmp_path, "--port", 0), stderr=subprocess.PIPE, text=True, env=environment()
-    )
-    assert process.stderr is not None
-    url = json.loads(process.stderr.readline())["url"]
-    with httpx2.Client(base_url=url) as client:
+    with (
+        started(command("serve", tmp_path, "--port", 0)) as server,
+        httpx2.Client(base_url=server.read_until("listening")["url"]) as client,
+    ):
         live, ready = client.get("/livez"), client.get("/readyz?verbose")
         early = client.post("/v1/models/slow/predict", json={"inputs": [1, 2, 3, 4]})
-        assert json.loads(process.stderr.readline())["message"] == "request"
-        while json.loads(process.stderr.readline())["message"] != "ready":
-            pass
+        server.read_until("ready")
         late = client.get("/readyz")
-    process.terminate()
-    process.stderr.close()
-    process.wait(timeout=20)
 
     assert live.status_code == 200
     assert ready.status_code == 503

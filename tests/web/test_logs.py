@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from graphs import picky, write_model, write_text_model
-from servers import command, environment, served
+from servers import command, environment, served, started
 from softgate.web.logs import MAX_LINE_BYTES, JsonFormatter, LineHandler, TextFormatter
 from softgate.web.server import bind
 
@@ -119,25 +119,16 @@ def test_a_server_whose_log_nobody_reads_goes_on_serving(tmp_path: Path, sink: s
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_nothing_of_an_input_is_ever_logged(tmp_path: Path, form: str) -> None:
     folder = write_text_model(tmp_path / "toy")
-    process = subprocess.Popen(
-        command("serve", folder, "--port", 0),
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(SOFTGATE_ACCESS_LOG="all", SOFTGATE_LOG_FORMAT=form),
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    url = "http" + line.partition("http")[2].rstrip('"}\n')
-    transport = httpx2.HTTPTransport(retries=10)
-    with httpx2.Client(base_url=url, transport=transport) as client:
-        for body in ({"inputs": SECRET}, {"inputs": [SECRET, 3]}, {SECRET: 1}, {"inputs": SECRET * 10_000}):
-            client.post("/v1/models/toy/predict", json=body)
-        client.post("/v1/models/toy/predict", content=SECRET.encode())
-        client.get(f"/livez?{SECRET}", headers={"authorization": SECRET, "cookie": SECRET})
-    process.terminate()
-    log = process.stderr.read()
-    process.stderr.close()
-    process.wait(timeout=10)
+    line = command("serve", folder, "--port", 0)
+    with started(line, variables={"SOFTGATE_ACCESS_LOG": "all", "SOFTGATE_LOG_FORMAT": form}) as server:
+        url = "http" + server.log.readline().partition("http")[2].rstrip('"}\n')
+        with httpx2.Client(base_url=url, transport=httpx2.HTTPTransport(retries=10)) as client:
+            for body in ({"inputs": SECRET}, {"inputs": [SECRET, 3]}, {SECRET: 1}, {"inputs": SECRET * 10_000}):
+                client.post("/v1/models/toy/predict", json=body)
+            client.post("/v1/models/toy/predict", content=SECRET.encode())
+            client.get(f"/livez?{SECRET}", headers={"authorization": SECRET, "cookie": SECRET})
+        server.process.terminate()
+        log = server.log.read()
 
     assert log.count("/v1/models/toy/predict") == 5
     assert SECRET not in log
@@ -148,8 +139,7 @@ def test_no_number_of_an_input_is_logged_where_the_graph_fails_on_it(tmp_path: P
     with served(folder) as server:
         assert server.predict("picky", inputs=[[987654321]]).status_code == 500
         server.stop()
-        assert server.process.stderr is not None
-        log = server.process.stderr.read()
+        log = server.started.log.read()
 
     assert "987654321" not in log
     assert json.loads(log.splitlines()[0])["reason"].startswith("onnxruntime failed while it ran the graph:")
