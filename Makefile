@@ -1,15 +1,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade --quiet
 MODELS ?= models
+# Beside the lock file, not in it: which file fits depends on the machine, so there is no one hash. On Linux the registry's
+# is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
+TORCH ?= torch==2.13.0
 
-.PHONY: serve test lint format bench lock clean
+.PHONY: serve test test-all lint format bench lock clean
 
 serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
 	$(BIN)/softgate serve "$(MODELS)"
 
-test: .venv/dev  ## set up, then run every test
-	$(BIN)/python -m pytest
+test: .venv/dev  ## set up, then run every test but those of real exports
+	$(BIN)/python -m pytest --ignore=tests/exports
+
+test-all: test .venv/exporters  ## set up the heavy exporters too, then run every test
+	$(BIN)/python -m pytest tests/exports
 
 lint: .venv/dev  ## set up, then check format, style, types and deployment files
 	$(BIN)/ruff format --check .
@@ -27,10 +34,11 @@ bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn
 	$(BIN)/python tests/bench/bench_selection.py
 
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
-	$(BIN)/uv pip compile pyproject.toml --extra text --extra build --universal --python-version 3.11 \
-		--generate-hashes --no-header --upgrade --quiet --output-file requirements.txt
-	$(BIN)/uv pip compile pyproject.toml --all-extras --constraint requirements.txt --universal --python-version 3.11 \
-		--generate-hashes --no-header --upgrade --quiet --output-file requirements-dev.txt
+	$(COMPILE) --extra text --extra image --extra build --output-file requirements.txt
+	$(COMPILE) --extra text --extra image --extra build --extra test --extra lint --extra lock \
+		--constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) --extra exporters --constraint requirements-dev.txt --no-emit-package torch \
+		--output-file requirements-exporters.txt
 
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -47,4 +55,10 @@ clean:  ## remove what the other targets made
 
 .venv/dev: requirements-dev.txt .venv/serve
 	$(PIP) --require-hashes --requirement requirements-dev.txt
+	touch $@
+
+.venv/exporters: requirements-exporters.txt .venv/dev
+	$(PIP) --require-hashes --requirement requirements-exporters.txt
+	$(PIP) "$(TORCH)"
+	$(BIN)/python -m pip check
 	touch $@
