@@ -1,0 +1,197 @@
+"""
+What an ONNX file says of itself, read and never run.
+
+The bytes may come from anywhere: call this in a contained process (`runtime/contained.py`), for a file of some
+megabytes can unfold to gigabytes. No other file is opened, whatever the graph refers to.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    load_model_from_string,
+    numpy_helper,
+)
+
+from softgate.errors import GraphInvalid
+from softgate.workbench.ends import Categories, ClassNames, Ending, categories, class_names, endings, string
+
+# The standard's, and onnxruntime's own: skl2onnx writes its Tokenizer for a TfidfVectorizer.
+KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training", "com.microsoft"}
+_FLOATS = {
+    number for name, number in TensorProto.DataType.items() if name.startswith(("FLOAT", "DOUBLE", "BFLOAT", "COMPLEX"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    tensor: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    producer: str
+    ir_version: int
+    opsets: Mapping[str, int]
+    foreign: Mapping[str, tuple[str, ...]]
+    """Operators that need a library besides onnxruntime, by domain."""
+    external: tuple[External, ...]
+    n_parameters: int
+    """Numbers in constants and in the attributes of classical models; as stated, where they are in another file."""
+    n_parameter_bytes: int
+    """What they take up in this file."""
+    nan: Mapping[str, int]
+    """How many NaN there are in which constant."""
+    infinite: Mapping[str, int]
+    """The same for infinities, which are often meant: the masks of attention are full of them."""
+    endings: tuple[Ending, ...]
+    classes: tuple[ClassNames, ...]
+    """Every list of class names found, the likeliest first. One with as many names as there are columns fits."""
+    categories: tuple[Categories, ...]
+    locales: tuple[str, ...]
+    """Of each StringNormalizer; "" where it names none, and the engine takes en_US."""
+
+
+def graph_facts(data: bytes) -> GraphFacts:
+    """Raises GraphInvalid."""
+    return _facts(_parse(data))
+
+
+def _parse(data: bytes) -> ModelProto:
+    try:
+        model = load_model_from_string(data)
+    # protobuf's DecodeError derives from Exception only, and protobuf is onnx's choice, not ours.
+    except Exception as exc:
+        raise GraphInvalid(f"The file is not a whole ONNX model: {exc}.") from exc
+    if not model.graph.output:
+        raise GraphInvalid("The file holds no graph with an output; wanted an ONNX model.")
+    if not _is_text(model):
+        raise GraphInvalid("The file has a name in it that is not UTF-8.")
+    return model
+
+
+def _is_text(message: Any) -> bool:
+    """Where a string is not UTF-8, protobuf gives bytes in its place. It nests messages 100 deep and no deeper."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            if any(isinstance(each, bytes) for each in ([value] if isinstance(value, str | bytes) else value)):
+                return False
+        elif field.type == field.TYPE_MESSAGE and not all(
+            _is_text(each) for each in ([value] if hasattr(value, "ListFields") else value)
+        ):
+            return False
+    return True
+
+
+def _facts(model: ModelProto) -> GraphFacts:
+    graphs = list(_graphs(model))
+    nodes = [node for graph in graphs for node in graph.node]
+    tensors = [found for graph in graphs for found in _tensors(graph)]
+    numbers = [found for graph in graphs for found in _attributes(graph) if len(found[1].floats)]
+    kept = [(name, tensor) for name, tensor in tensors if tensor.data_location != TensorProto.EXTERNAL]
+    nan, infinite = _not_finite(kept, numbers)
+    return GraphFacts(
+        producer=f"{model.producer_name} {model.producer_version}".strip(),
+        ir_version=model.ir_version,
+        opsets={entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
+        foreign=_foreign(model, nodes),
+        external=tuple(External(name, _location(t)) for name, t in tensors if t.data_location == TensorProto.EXTERNAL),
+        n_parameters=sum(prod(tensor.dims) for _, tensor in tensors) + sum(len(a.floats) for _, a in numbers),
+        n_parameter_bytes=sum(t.ByteSize() for _, t in kept) + sum(4 * len(a.floats) for _, a in numbers),
+        nan=nan,
+        infinite=infinite,
+        endings=tuple(endings(model.graph)),
+        classes=tuple(class_names(model, nodes)),
+        categories=tuple(categories(model.graph)),
+        locales=tuple(string(node, "locale") for node in nodes if node.op_type == "StringNormalizer"),
+    )
+
+
+def _graphs(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
+    """The graph, those inside its nodes, and the functions that come with it."""
+    waiting = [model.graph, *model.functions]
+    for training in model.training_info:
+        waiting += [training.initialization, training.algorithm]
+    for graph in waiting:
+        yield graph
+        for _, each in _attributes(graph):
+            waiting += [each.g] if each.HasField("g") else []
+            waiting += each.graphs
+
+
+def _attributes(graph: GraphProto | FunctionProto) -> Iterator[tuple[str, AttributeProto]]:
+    for node in graph.node:
+        # Few nodes have a name of their own.
+        name = node.name or next(iter(node.output), node.op_type)
+        yield from ((f"{name}.{each.name}", each) for each in node.attribute)
+    if isinstance(graph, FunctionProto):
+        yield from ((f"{graph.name}.{each.name}", each) for each in graph.attribute_proto)
+
+
+def _tensors(graph: GraphProto | FunctionProto) -> Iterator[tuple[str, TensorProto]]:
+    sparse = []
+    if isinstance(graph, GraphProto):
+        yield from ((tensor.name, tensor) for tensor in graph.initializer)
+        sparse += [(each.values.name, each) for each in graph.sparse_initializer]
+    for name, each in _attributes(graph):
+        yield from ((name, tensor) for tensor in each.tensors)
+        if each.HasField("t"):
+            yield name, each.t
+        if each.HasField("sparse_tensor"):
+            sparse.append((name, each.sparse_tensor))
+        sparse += [(name, inner) for inner in each.sparse_tensors]
+    for name, pair in sparse:
+        yield name, pair.values
+        yield f"{name}.indices", pair.indices
+
+
+def _not_finite(
+    tensors: Iterable[tuple[str, TensorProto]], numbers: Iterable[tuple[str, AttributeProto]]
+) -> tuple[dict[str, int], dict[str, int]]:
+    nan: Counter[str] = Counter()
+    infinite: Counter[str] = Counter()
+    # One at a time: each is a copy of what may be most of the file.
+    for name, array in chain(map(_array, tensors), map(_floats, numbers)):
+        nan[name] += int(np.count_nonzero(np.isnan(array)))
+        infinite[name] += int(np.count_nonzero(np.isinf(array)))
+    return dict(+nan), dict(+infinite)
+
+
+def _array(named: tuple[str, TensorProto]) -> tuple[str, NDArray[Any]]:
+    name, tensor = named
+    try:
+        array = numpy_helper.to_array(tensor) if tensor.data_type in _FLOATS else np.empty(0)
+        # The narrow kinds are ml_dtypes' own, not all of which numpy can ask for NaN; float32 holds each of them.
+        return name, array.astype(np.float32) if array.dtype.kind == "V" else array
+    except (ValueError, TypeError, KeyError, OverflowError) as exc:
+        raise GraphInvalid(f"The constant {name} does not hold the numbers that its shape and type say.") from exc
+
+
+def _floats(named: tuple[str, AttributeProto]) -> tuple[str, NDArray[Any]]:
+    return named[0], np.array(named[1].floats, dtype=np.float32)
+
+
+def _location(tensor: TensorProto) -> str:
+    return next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+
+
+def _foreign(model: ModelProto, nodes: Iterable[NodeProto]) -> dict[str, tuple[str, ...]]:
+    own = {(function.domain, function.name) for function in model.functions}
+    used = {(node.domain, node.op_type) for node in nodes if node.domain not in KNOWN_DOMAINS} - own
+    return {
+        domain: tuple(sorted(operator for each, operator in used if each == domain))
+        for domain in sorted({domain for domain, _ in used})
+    }
