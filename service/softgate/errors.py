@@ -8,6 +8,8 @@ Everything softgate raises on purpose.
     + NonFiniteInput        a number that the graph's type cannot hold
     + TooManyRows           more rows than one request may carry
     + TextTooLong           a text above the limit
+    + ImageInvalid          not a whole PNG or JPEG image of 8 bits per channel
+    + ImageTooLarge         an image of more pixels than the limit
     + UnknownProfile        a profile that the card does not define
   x BodyTooLarge            the body is above the limit
   x UnsupportedEncoding     a compressed body
@@ -21,6 +23,7 @@ Everything softgate raises on purpose.
     + GraphInvalid          model.onnx does not load, or does not fit its card
     + GoldenMismatch        the graph no longer gives the logits it gave when golden.json was written
     + EngineFailed          the graph raised while it ran
+      * MemoryExhausted     for want of memory
   x DataInvalid             a file of examples cannot be read
   x StartupFailed           the server cannot start
 
@@ -57,6 +60,14 @@ class TooManyRows(InvalidInput):
 
 class TextTooLong(InvalidInput):
     code = "text_too_long"
+
+
+class ImageInvalid(InvalidInput):
+    code = "image_invalid"
+
+
+class ImageTooLarge(InvalidInput):
+    code = "image_too_large"
 
 
 class UnknownProfile(InvalidInput):
@@ -109,6 +120,10 @@ class GoldenMismatch(ModelError):
 
 class EngineFailed(ModelError):
     code = "engine_failed"
+
+
+class MemoryExhausted(EngineFailed):
+    code = "memory_exhausted"
 
 
 class DataInvalid(SoftgateError):

@@ -21,6 +21,10 @@ class Settings(BaseSettings):
     ] = 0
     max_body_bytes: Annotated[int, Field(ge=1024, description="largest request body")] = 4 * 1024 * 1024
     max_rows: Annotated[int, Field(ge=1, description="most rows in one request")] = 1024
+    probe_memory_mb: Annotated[
+        int, Field(ge=64, description="memory that a graph may take when it is first tried, in MiB")
+    ] = 4096
+    probe_seconds: Annotated[float, Field(ge=1, description="time that this may take")] = 60.0
     grace_seconds: Annotated[int, Field(ge=1, le=3600, description="time for requests under way at shutdown")] = 10
     access_log: Annotated[
         Literal["none", "errors", "all"], Field(description="which requests are logged; errors: status 400 and above")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,14 @@ class TensorSpec:
     name: str
     dtype: np.dtype[np.generic]
     shape: tuple[int | None, ...]
+    maps: bool = False
+    """A ZipMap: not a tensor but a map from class name to number for each row; `dtype` is that of the names."""
+
+    def __str__(self) -> str:
+        if self.maps:
+            return f"{self.name}, a map per row"
+        sizes = ", ".join("any" if size is None else str(size) for size in self.shape)
+        return f"{self.name} {'string' if self.dtype.kind == 'O' else self.dtype} [{sizes}]"
 
 
 class Action(IntEnum):
@@ -48,6 +56,7 @@ class Reason(IntEnum):
     OUT_OF_SCOPE = 3
     NON_FINITE = 4
     UNCALIBRATED = 5
+    NO_LABEL = 6
 
     @property
     def word(self) -> str:
@@ -56,9 +65,13 @@ class Reason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a client sent, checked against the card: texts, or an array whose first axis is the row."""
+    """
+    What a client sent, checked against the card: an array whose first axis is the row, or one object per row.
 
-    values: Sequence[str] | NDArray[np.generic]
+    Several inputs of a graph are the fields of one structured array, so that rows of them join and part like any other.
+    """
+
+    values: Sequence[Any] | NDArray[np.generic]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -113,6 +126,10 @@ class Decisions:
     """Prediction sets (n_rows, n_classes); None without a set quantile."""
     candidates: Mapping[int, tuple[Candidate, ...]]
     """For the rows that clarify, by row."""
+    held: NDArray[np.bool_] | None = None
+    """Labels that hold (n_rows, n_classes); None where classes exclude each other."""
+    first: Indices | None = None
+    """With `held`: the label that counts first of them; where none holds, the most probable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +167,8 @@ class Predictions:
                 threshold=d.threshold[rows],
                 sets=None if d.sets is None else d.sets[rows],
                 candidates={row - start: value for row, value in d.candidates.items() if start <= row < stop},
+                held=None if d.held is None else d.held[rows],
+                first=None if d.first is None else d.first[rows],
             ),
         )
 

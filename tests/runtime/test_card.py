@@ -13,6 +13,8 @@ from softgate.runtime.card import (
     check_names,
     read_card,
 )
+from softgate.runtime.inputs.tensor import TensorKeys
+from softgate.runtime.inputs.text import TextKeys
 
 SHORT = """
 name = "toy"
@@ -79,7 +81,7 @@ def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
     card = read(tmp_path, WHOLE)
 
     assert (card.name, card.activation, card.version, card.alarm_every) == ("clinc150", "entmax15", 2, 500)
-    assert card.input == InputCard(kind="text", tensor="ids", max_tokens=64)
+    assert card.input == InputCard("text", TextKeys("ids", 64, attention_mask=None, token_type_ids=None))
     assert card.output == OutputCard(kind="log_probabilities", tensor="scores")
     assert card.routing == RoutingCard(
         fallback="human",
@@ -91,6 +93,7 @@ def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
         clarify=0,
         threshold=0.7,
         thresholds={"banking": 0.9},
+        priority=(),
         routes={"transfer": "banking"},
         profiles={"high_risk": Profile(precision=0.99, risk=0.2), "screening": Profile(precision=0.9, risk=0.3)},
     )
@@ -101,7 +104,7 @@ def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) ->
     card = read(tmp_path, SHORT)
 
     assert (card.version, card.alarm_every) == (None, 10_000)
-    assert card.input == InputCard(kind="tensor", tensor=None, max_tokens=512)
+    assert card.input == InputCard("tensor", TensorKeys(tensor=None, columns=None, missing=None))
     assert card.output == OutputCard(kind="logits", tensor=None)
     assert card.routing == RoutingCard(
         fallback="human",
@@ -113,6 +116,7 @@ def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) ->
         clarify=3,
         threshold=None,
         thresholds={},
+        priority=(),
         routes={},
         profiles={},
     )
@@ -133,14 +137,24 @@ def test_the_raw_values_hold_no_default(tmp_path: Path) -> None:
     [
         ('name = "toy"', "", r"name: missing; wanted a string matching [a-z0-9][a-z0-9._-]{0,62}."),
         ('"toy"', '"Toy!"', r"name: got 'Toy!', wanted a string matching [a-z0-9][a-z0-9._-]{0,62}."),
-        ('"softmax"', '"tanh"', "activation: got 'tanh', wanted one of entmax15, softmax, sparsemax."),
-        ('"softmax"', '"sigmoid"', "activation: got 'sigmoid', wanted one of entmax15, softmax, sparsemax."),
+        ('"softmax"', '"tanh"', "activation: got 'tanh', wanted one of entmax15, sigmoid, softmax, sparsemax."),
+        ('"softmax"', '"Sigmoid"', "activation: got 'Sigmoid', wanted one of entmax15, sigmoid, softmax, sparsemax."),
         ("[input]", "version = 0\n[input]", "version: got 0, wanted an integer from 1 to 1000000000."),
         ("[input]", "version = true\n[input]", "version: got True, wanted an integer from 1 to 1000000000."),
         ("[input]", "version = 1.0\n[input]", "version: got 1.0, wanted an integer from 1 to 1000000000."),
-        ('"tensor"', '"sound"', "input.kind: got 'sound', wanted one of tensor, text."),
+        ('"tensor"', '"sound"', "input.kind: got 'sound', wanted one of image, tensor, text."),
         ('"tensor"', '"text"\nmax_tokens = 0', "input.max_tokens: got 0, wanted an integer from 1 to 100000."),
-        ('[input]\nkind = "tensor"', "", "input.kind: missing; wanted one of tensor, text."),
+        (
+            '"tensor"',
+            '"tensor"\nmax_tokens = 5',
+            "input.max_tokens: unknown key; known here: columns, kind, missing, tensor.",
+        ),
+        (
+            '"tensor"',
+            '"text"\nmissing = true',
+            "input.missing: unknown key; known here: attention_mask, kind, max_tokens, tensor, token_type_ids.",
+        ),
+        ('[input]\nkind = "tensor"', "", "input.kind: missing; wanted one of image, tensor, text."),
         ('"human"', "5", "routing.fallback: got 5, wanted a string."),
         ('"human"', '""', "routing.fallback: got '', wanted a string."),
         ('fallback = "human"', "", "routing.fallback: missing; wanted a string."),
@@ -175,6 +189,9 @@ def test_a_mistake_in_what_a_card_must_say_is_named_once(old: str, new: str, mes
         ("[serving]\nmax_delay_ms = -1", "serving.max_delay_ms: got -1, wanted a number from 0 to 1000."),
         ("[serving]\nmax_queue = 1.5", "serving.max_queue: got 1.5, wanted an integer from 1 to 1000000."),
         ("[monitoring]\nalarm_every = 3", "monitoring.alarm_every: got 3, wanted an integer from 100 to 1000000000."),
+        ("priority = 'a'", "routing.priority: got 'a', wanted a list of different strings."),
+        ("priority = ['a', 'a']", "routing.priority: got ['a', 'a'], wanted a list of different strings."),
+        ("[output]\ntensor = 3", "output.tensor: got 3, wanted a string."),
         ("[monitoring]\nwindow = 3", "monitoring.window: unknown key; known here: alarm_every."),
         ("threshhold = 0.7", "routing.threshhold: unknown key; did you mean threshold?"),
         ("[ruoting]", "ruoting: unknown key; did you mean routing?"),
@@ -232,3 +249,26 @@ def test_names_that_exist_pass(tmp_path: Path) -> None:
     card = read(tmp_path, SHORT + 'routes = {a = "ab", b = "ab"}\nthresholds = {ab = 0.5, c = 0.5}')
 
     check_names(card, ("a", "b", "c"), path=Path("card"))
+
+
+def test_labels_that_hold_at_once_have_thresholds_and_a_priority_of_their_own(tmp_path: Path) -> None:
+    text = SHORT.replace("softmax", "sigmoid") + 'routes = {a = "ab", b = "ab"}\n'
+    card = read(tmp_path, text + 'priority = ["b", "z"]\nthresholds = {a = 0.5, ab = 0.5}')
+
+    assert card.multi_label
+    assert card.routing.priority == ("b", "z")
+    with pytest.raises(CardInvalid) as caught:
+        check_names(card, ("a", "b", "c"), path=Path("card"))
+    assert str(caught.value).split("\n") == [
+        "card: routing.thresholds.ab: unknown label; wanted one of ['a', 'b', 'c'].",
+        "card: routing.priority: 'z' is unknown; labels.txt does not hold it.",
+    ]
+
+
+def test_a_priority_of_labels_that_exclude_each_other_is_refused(tmp_path: Path) -> None:
+    card = read(tmp_path, SHORT + 'priority = ["b"]')
+
+    with pytest.raises(
+        CardInvalid, match=r"^card: routing\.priority orders labels that hold at once, which only a sig"
+    ):
+        check_names(card, ("a", "b"), path=Path("card"))

@@ -80,8 +80,8 @@ def test_another_number_of_classes_is_caught(tmp_path: Path) -> None:
     [
         (["a text"], r"Expected 4 features per row; row 0 has 6\."),
         ([[1.0, 2.0]], r"Expected 4 features per row; row 0 has 2\."),
-        ([["a", "b", "c", "d"]], r"Expected a list of numbers in each row; row 0 is something else\."),
-        ([5], r"Expected a list of numbers in each row; row 0 is something else\."),
+        ([["a", "b", "c", "d"]], r"Expected lists of numbers in each row; row 0 has something else\."),
+        ([5], r"Expected lists of numbers in each row; row 0 has a single value\."),
     ],
 )
 def test_rows_that_do_not_fit_the_graph_are_refused(rows: list[object], message: str, tmp_path: Path) -> None:

@@ -4,12 +4,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from onnx import helper
 
-from graphs import LABELS, linear, logarithm, one_row, write_calibration, write_model, write_text_model
+from graphs import (
+    LABELS,
+    flat,
+    graph,
+    linear,
+    load_classifier,
+    logarithm,
+    one_row,
+    softmax_of,
+    tensor,
+    write_calibration,
+    write_model,
+    write_text_model,
+)
 from softgate.errors import CalibrationInvalid, CardInvalid, EngineFailed, GraphInvalid, ModelError
 from softgate.runtime.calibration import sha256
+from softgate.runtime.golden import Golden, write_golden
 from softgate.runtime.repository import Model, find_bundles, read_bundle
-from softgate.types import Rows
+from softgate.types import Action, Reason, Rows
 
 EYE = np.eye(4, dtype=np.float32)
 
@@ -156,7 +171,8 @@ def test_more_rows_than_a_batch_run_in_parts_and_come_back_in_order(tmp_path: Pa
 
 def test_a_model_says_whether_it_has_an_energy(tmp_path: Path) -> None:
     logits = toy(tmp_path / "logits")
-    probabilities = toy(tmp_path / "probabilities", routing='[output]\nkind = "probabilities"')
+    shares = softmax_of(len(LABELS))
+    probabilities = write_model(tmp_path / "probabilities", shares, output='kind = "probabilities"')
 
     assert model(logits).has_energy
     assert not model(probabilities).has_energy
@@ -169,8 +185,7 @@ def test_labels_that_do_not_fit_the_graph_are_refused_with_its_folder(tmp_path: 
         model(folder)
 
     assert str(caught.value) == (
-        f"{folder}: Output logits is float32 [batch, 4]; "
-        "wanted floats of shape [batch, 3], one column per line of labels.txt."
+        f"{folder}: The graph gives logits float32 [any, 4]; wanted 3 columns, one per line of labels.txt."
     )
 
 
@@ -193,3 +208,93 @@ def test_logits_that_are_not_finite_do_not_keep_a_model_from_loading(tmp_path: P
     assert not np.isfinite(
         model(write_model(tmp_path / "toy", logarithm(4))).logits(Rows(np.zeros((1, 4), "f4")))
     ).any()
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("n_rows", [1, 2, 4, 5, 9])
+def test_a_graph_that_takes_so_many_rows_at_a_time_answers_any_number(batch: int, n_rows: int, tmp_path: Path) -> None:
+    # The rows of a batch must not see each other, nor the stand-ins that fill it up.
+    folder = write_model(tmp_path / "toy", flat(np.float32, batch, 4))
+    classifier = load_classifier(folder)
+    rows = np.random.default_rng(n_rows).normal(size=(n_rows, 4)).astype(np.float32)
+
+    scores = classifier.predict_now(classifier.check(rows.tolist())).scores
+
+    assert classifier.model.fixed_batch == batch
+    assert_array_equal(scores.logits, rows)
+    for row, expected in zip(rows.tolist(), scores.probabilities, strict=True):
+        assert_array_equal(classifier.predict_now(classifier.check([row])).scores.probabilities, [expected])
+
+
+def test_a_graph_of_any_number_of_rows_has_no_fixed_batch(tmp_path: Path) -> None:
+    assert model(toy(tmp_path / "toy")).fixed_batch is None
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_golden_rows_of_a_graph_that_takes_so_many_at_a_time_are_replayed(batch: int, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "toy", flat(np.float32, batch, 4))
+    rows = (np.eye(4)[[0, 1, 2, 3, 0, 1, 2, 3, 0]] * 3).tolist()
+    labels = [LABELS[row.index(3.0)] for row in rows]
+    (folder / "1" / "golden.json").write_bytes(write_golden(Golden(rows, np.array(rows), labels)))
+
+    model(folder)
+
+
+def test_a_graph_whose_inputs_hold_different_numbers_of_rows_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Add", ["x", "y"], ["logits"])]
+    sources = [tensor("x", np.float32, 1, 4), tensor("y", np.float32, "batch", 4)]
+    folder = write_model(tmp_path / "toy", graph(nodes, sources, [tensor("logits", np.float32, "batch", 4)]))
+
+    with pytest.raises(
+        GraphInvalid, match=r"toy: The graph takes x float32 \[1, 4\], y float32 \[any, 4\]; wanted a fi"
+    ):
+        model(folder)
+
+
+def test_a_graph_that_gives_another_number_of_rows_is_refused(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Concat", ["x", "x"], ["logits"], axis=0)]
+    twice = graph(nodes, [tensor("x", np.float32, "batch", 4)], [tensor("logits", np.float32, "rows", 4)])
+
+    with pytest.raises(GraphInvalid, match=r"toy: The graph gave 2 rows for 1\.$"):
+        model(write_model(tmp_path / "toy", twice))
+
+
+def test_several_inputs_of_one_graph_make_one_row(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Concat", ["x", "y"], ["logits"], axis=1)]
+    sources = [tensor("x", np.float32, "batch", 1), tensor("y", np.float32, "batch", 3)]
+    folder = write_model(tmp_path / "toy", graph(nodes, sources, [tensor("logits", np.float32, "batch", 4)]))
+    classifier = load_classifier(folder)
+
+    rows = classifier.check([[1, 2, 3, 4], {"y": [6, 7, 8], "x": 5}])
+
+    assert_array_equal(classifier.predict_now(rows).scores.logits, [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "log_probabilities"])
+def test_a_row_that_is_not_finite_is_never_an_answer(
+    kind: str, infinity: float, activation: str, tmp_path: Path
+) -> None:
+    # An infinity cannot be sent: a division by the zero of a made-up row, or the logarithm of it, gives one.
+    nodes = [
+        helper.make_node("Div", ["features", "features"], ["ones"]),
+        helper.make_node("Mul", ["ones", "by"], ["y"]),
+    ]
+    constants = {"by": np.array([[0.25, 0.25, 0.25, infinity]], dtype=np.float32)}
+    sources, results = [tensor("features", np.float32, "batch", 4)], [tensor("y", np.float32, "batch", 4)]
+    folder = write_model(
+        tmp_path / "toy", graph(nodes, sources, results, constants), activation=activation, output=f'kind = "{kind}"'
+    )
+    classifier = load_classifier(folder)
+
+    predictions = classifier.predict_now(classifier.check([[1.0, 1.0, 1.0, 1.0]]))
+
+    # The logarithm of a probability that underflowed is minus infinity, and no mistake.
+    underflow = kind == "log_probabilities" and infinity == -np.inf
+    assert predictions.scores.finite.tolist() == [underflow]
+    if not underflow:
+        assert (predictions.decisions.action[0], predictions.decisions.reason[0]) == (
+            Action.FALLBACK,
+            Reason.NON_FINITE,
+        )

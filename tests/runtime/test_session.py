@@ -2,7 +2,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import onnx
@@ -10,9 +9,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper
 
-from graphs import bag_of_words, linear, picky
+from graphs import bag_of_words, linear, picky, zipped
 from softgate.errors import EngineFailed, GraphInvalid
-from softgate.runtime.session import Session, find_output
+from softgate.runtime.session import Session
 from softgate.types import TensorSpec
 
 SERVICE = Path(__file__).parents[2] / "service"
@@ -30,17 +29,6 @@ class Witness:
 sys.meta_path.insert(0, Witness())
 import {module}
 """
-
-
-class Outputs:
-    """What `find_output` looks at of a session."""
-
-    def __init__(self, *specs: TensorSpec) -> None:
-        self.outputs = specs
-
-
-def session(*specs: TensorSpec) -> Session:
-    return cast(Session, Outputs(*specs))
 
 
 def spec(name: str, *shape: int | None, dtype: type[np.generic] = np.float32) -> TensorSpec:
@@ -62,7 +50,7 @@ def test_telemetry_is_off_before_onnxruntime_is_first_imported(module: str, envi
 def test_a_graph_runs_from_its_bytes_with_no_file_around(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    assert_array_equal(Session(EYE, threads=1).run("logits", {"features": FEATURES}), FEATURES)
+    assert_array_equal(Session(EYE, threads=1).run(["logits"], {"features": FEATURES}), [FEATURES])
 
 
 def test_a_session_says_what_its_graph_takes_and_gives() -> None:
@@ -126,12 +114,12 @@ def test_a_tensor_of_a_type_that_numpy_lacks_is_named() -> None:
 )
 def test_a_graph_that_fails_is_our_error(feed: dict[str, np.typing.NDArray[np.generic]]) -> None:
     with pytest.raises(EngineFailed, match=r"^onnxruntime failed while it ran the graph: [^\n]+$"):
-        Session(picky(), threads=1).run("logits", feed)
+        Session(picky(), threads=1).run(["logits"], feed)
 
 
 def test_a_graph_that_fails_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(EngineFailed):
-        Session(picky(), threads=1).run("logits", {"index": np.array([[9]])})
+        Session(picky(), threads=1).run(["logits"], {"index": np.array([[9]])})
 
     assert capfd.readouterr() == ("", "")
 
@@ -139,52 +127,32 @@ def test_a_graph_that_fails_writes_nothing(capfd: pytest.CaptureFixture[str]) ->
 def test_a_graph_that_failed_runs_again() -> None:
     graph = Session(picky(), threads=1)
     with pytest.raises(EngineFailed):
-        graph.run("logits", {"index": np.array([[9]])})
+        graph.run(["logits"], {"index": np.array([[9]])})
 
-    assert_array_equal(graph.run("logits", {"index": np.array([[1]])}), [[0, 5, 0, 0]])
-
-
-@pytest.mark.parametrize(
-    ("specs", "name"),
-    [
-        ([spec("scores", None, 3)], None),
-        ([spec("scores", None, 3)], "scores"),
-        ([spec("scores", 1, None)], None),
-        ([spec("label", None, dtype=np.int64), spec("scores", None, 3)], "scores"),
-    ],
-)
-def test_the_output_with_a_column_per_class_is_found(specs: list[TensorSpec], name: str | None) -> None:
-    assert find_output(session(*specs), name, n_classes=3) == "scores"
+    assert_array_equal(graph.run(["logits"], {"index": np.array([[1]])}), [[[0, 5, 0, 0]]])
 
 
-@pytest.mark.parametrize(
-    ("specs", "name", "message"),
-    [
-        (
-            [spec("label", None), spec("scores", None, 3)],
-            None,
-            "The graph has the outputs label, scores; wanted one output, or output.tensor in the card to choose one.",
-        ),
-        (
-            [spec("label", None), spec("scores", None, 3)],
-            "logits",
-            "The graph has the outputs label, scores; wanted an output named logits.",
-        ),
-        (
-            [spec("label", None, dtype=np.int64)],
-            None,
-            "Output label is int64 [batch]; wanted floats of shape [batch, 3], one column per line of labels.txt.",
-        ),
-        (
-            [spec("scores", None, 4)],
-            "scores",
-            "Output scores is float32 [batch, 4]; "
-            "wanted floats of shape [batch, 3], one column per line of labels.txt.",
-        ),
-    ],
-)
-def test_another_output_is_refused(specs: list[TensorSpec], name: str | None, message: str) -> None:
-    with pytest.raises(GraphInvalid) as caught:
-        find_output(session(*specs), name, n_classes=3)
+@pytest.mark.parametrize("scored", [False, True])
+@pytest.mark.parametrize("keys", [["yes", "no"], [1, 0, -1]])
+def test_a_zip_map_gives_a_map_per_row(keys: list[str] | list[int], scored: bool) -> None:
+    graph = Session(zipped(keys, scored=scored), threads=1)
+    features = np.log(np.array([[0.5, 0.25, 0.25], [0.75, 0.125, 0.125]])[:, : len(keys)], dtype=np.float32)
 
-    assert str(caught.value) == message
+    label, maps = graph.run(["label", "maps"], {"features": features})
+
+    names = np.dtype(np.object_ if isinstance(keys[0], str) else np.int64)
+    assert graph.outputs[1] == TensorSpec("maps", names, (None,), maps=True)
+    assert not graph.outputs[0].maps
+    assert str(graph.outputs[1]) == "maps, a map per row"
+    assert len(label) == len(maps) == 2
+    expected = np.exp(features) / np.exp(features).sum(axis=1, keepdims=True)
+    assert [[row[key] for key in keys] for row in maps] == [pytest.approx(row) for row in expected.tolist()]
+
+
+def test_outputs_come_in_the_order_asked_for() -> None:
+    graph = Session(zipped(["yes", "no"]), threads=1)
+
+    maps, label = graph.run(["maps", "label"], {"features": np.zeros((1, 2), dtype=np.float32)})
+
+    assert maps == [{"no": 0.5, "yes": 0.5}]
+    assert label.tolist() == [0]

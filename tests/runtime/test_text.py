@@ -1,147 +1,111 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 
-from graphs import LABELS, VOTES, WORDS, bag_of_words, word_tokenizer
-from softgate.errors import CardInvalid, GraphInvalid, InvalidInput, TextTooLong
-from softgate.runtime.inputs.text import MAX_CHARACTERS, TextInput
-from softgate.runtime.session import Session
+from graphs import word_tokenizer
+from softgate.errors import CardInvalid, GraphInvalid
+from softgate.runtime.inputs.strings import StringInput
+from softgate.runtime.inputs.text import TextKeys, build, read
+from softgate.runtime.inputs.tokens import TokenInput
+from softgate.runtime.table import Table
 from softgate.types import TensorSpec
 
-IDS = TensorSpec("input_ids", np.dtype(np.int64), (None, None))
-TEXTS = ["send money", "rain", "", "joke laugh joke laugh", "what 😀 is this", "\x00", "e\u0301"]
+TOKENIZER = word_tokenizer().encode()
 
 
-def text_input(
-    *,
-    specs: Sequence[TensorSpec] = (IDS,),
-    tokenizer: str | None = None,
-    max_tokens: int = 512,
-    tensor: str | None = None,
-) -> TextInput:
-    content = (word_tokenizer() if tokenizer is None else tokenizer).encode("utf-8")
-    return TextInput(specs, tensor=tensor, max_tokens=max_tokens, tokenizer=content)
+def keys(**values: Any) -> TextKeys:
+    return TextKeys(**{"tensor": None, "max_tokens": 512, "attention_mask": None, "token_type_ids": None, **values})
 
 
-def ids(texts: Sequence[str], *, source: TextInput | None = None) -> list[list[int]]:
-    found = source or text_input()
-    values: list[list[int]] = found.feed(found.check(texts))["input_ids"].tolist()
-    return values
+def spec(name: str, *shape: int | None, dtype: type[np.generic] = np.int64) -> TensorSpec:
+    return TensorSpec(name, np.dtype(dtype), shape)
 
 
-def test_words_become_their_ids() -> None:
-    assert ids(["send money rain", "joke is new"]) == [
-        [WORDS.index("send"), WORDS.index("money"), WORDS.index("rain")],
-        [WORDS.index("joke"), WORDS.index("[UNK]"), WORDS.index("[UNK]")],
-    ]
+IDS, MASK, TYPES = (spec(name, None, None) for name in ("input_ids", "attention_mask", "token_type_ids"))
+TEXTS = spec("texts", None, dtype=np.object_)
 
 
-def test_short_rows_are_padded_to_the_longest() -> None:
-    assert ids(["send money rain", "joke", ""]) == [[2, 3, 6], [8, 0, 0], [0, 0, 0]]
+def test_the_keys_of_a_card_are_read() -> None:
+    values = {"tensor": "ids", "max_tokens": 64, "attention_mask": "mask", "token_type_ids": "types"}
+
+    assert read(Table(values, place="input", mistakes=[])) == keys(**values)
+    assert read(Table({}, place="input", mistakes=[])) == keys()
 
 
-def test_a_text_without_a_token_is_one_pad() -> None:
-    assert ids([""]) == [[0]]
-    assert ids(["  "]) == [[0]]
+@pytest.mark.parametrize("specs", [[IDS], [IDS, MASK], [MASK, TYPES, IDS], [IDS, TYPES], [spec("x", None, None)]])
+def test_a_tokenizer_makes_the_inputs_that_exports_have(specs: Sequence[TensorSpec]) -> None:
+    source = build(specs, keys(), tokenizer=TOKENIZER)
+
+    assert isinstance(source, TokenInput)
+    assert source.feed(source.check(["rain"])).keys() == {spec.name for spec in specs}
 
 
-def test_the_pad_is_the_tokenizers_own() -> None:
-    tokenizer = Tokenizer.from_str(word_tokenizer())
-    tokenizer.enable_padding(pad_id=1, pad_token="[UNK]", length=10)
+def test_inputs_of_other_names_are_named_by_the_card() -> None:
+    specs = [spec(name, None, None) for name in ("segments", "words", "present")]
 
-    assert ids(["send money", "joke"], source=text_input(tokenizer=tokenizer.to_str())) == [[2, 3], [8, 1]]
+    source = build(
+        specs, keys(tensor="words", attention_mask="present", token_type_ids="segments"), tokenizer=TOKENIZER
+    )
 
-
-def test_a_row_gets_the_same_logits_alone_as_among_longer_ones() -> None:
-    source, graph = text_input(), Session(bag_of_words(), threads=1)
-
-    together = graph.run("logits", source.feed(source.check(TEXTS)))
-
-    for row, text in enumerate(TEXTS):
-        assert_array_equal(graph.run("logits", source.feed(source.check([text])))[0], together[row])
-    assert_array_equal(together[0], VOTES[2] + VOTES[3])
-    assert together.shape == (len(TEXTS), len(LABELS))
+    feed = source.feed(source.check([["rain", "sun"], "joke"]))
+    assert {name: array.tolist() for name, array in feed.items()} == {
+        "words": [[6, 7], [8, 0]],
+        "present": [[1, 1], [1, 0]],
+        "segments": [[0, 1], [0, 0]],
+    }
 
 
-def test_a_text_is_cut_after_max_tokens() -> None:
-    assert ids(["send money rain sun", "joke"], source=text_input(max_tokens=2)) == [[2, 3], [8, 0]]
+def test_a_graph_of_strings_needs_no_tokenizer() -> None:
+    assert isinstance(build([TEXTS], keys(), tokenizer=None), StringInput)
+    assert isinstance(build([TEXTS], keys(tensor="texts"), tokenizer=None), StringInput)
 
 
-def test_ids_have_the_type_that_the_graph_wants() -> None:
-    source = text_input(specs=[TensorSpec("x", np.dtype(np.int32), (None, None))])
-
-    assert source.feed(source.check(["rain"]))["x"].dtype == np.int32
-
-
-def test_a_text_at_the_limit_passes_and_one_above_is_refused() -> None:
-    source = text_input()
-    source.check(["a" * MAX_CHARACTERS])
-
-    with pytest.raises(TextTooLong, match=r"^Expected at most 32768 characters per text; row 1 has 32769\.$"):
-        source.check(["a", "a" * (MAX_CHARACTERS + 1)])
-
-
-@pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\ude00\ud83d"])
-def test_half_a_surrogate_pair_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"^Expected texts of whole characters; row 1 has half a surrogate pair\.$"):
-        text_input().check(["a", text])
-
-
-@pytest.mark.parametrize("row", [5, None, ["a"], b"a"])
-def test_a_row_that_is_no_text_is_refused(row: object) -> None:
-    with pytest.raises(InvalidInput, match=r"^Expected a text in each row; row 1 has none\.$"):
-        text_input().check(["a", row])
-
-
-def test_samples_are_rows_that_pass_the_check() -> None:
-    source = text_input()
-
-    samples = source.samples(2)
-
-    assert len(samples) == 2
-    assert source.check(list(samples.values)) == samples
+def test_a_graph_of_strings_beside_a_tokenizer_is_refused() -> None:
+    with pytest.raises(
+        CardInvalid, match=r"^The graph takes texts as they are, yet the model folder holds a tokenizer"
+    ):
+        build([TEXTS], keys(), tokenizer=TOKENIZER)
 
 
 def test_a_folder_without_a_tokenizer_is_refused() -> None:
     with pytest.raises(CardInvalid, match=r"^input\.kind is text, so the model folder must hold a tokenizer\.json; "):
-        TextInput([IDS], tensor=None, max_tokens=1, tokenizer=None)
+        build([IDS], keys(), tokenizer=None)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"version": "1.0"}'])
 def test_a_tokenizer_that_is_none_is_refused(content: bytes) -> None:
     with pytest.raises(CardInvalid, match=r"^tokenizer\.json cannot be read: "):
-        TextInput([IDS], tensor=None, max_tokens=1, tokenizer=content)
+        build([IDS], keys(), tokenizer=content)
 
 
 @pytest.mark.parametrize(
     "specs",
     [
         [],
-        [IDS, IDS],
-        [TensorSpec("x", np.dtype(np.float32), (None, None))],
-        [TensorSpec("x", np.dtype(np.int64), (None,))],
+        [IDS, spec("input_idz", None, None)],
+        [MASK, TYPES],
+        [IDS, MASK, TYPES, spec("position_ids", None, None)],
+        [spec("x", None, None, dtype=np.float32)],
+        [spec("x", None, None, dtype=np.int8)],
+        [IDS, spec("attention_mask", None, None, dtype=np.float32)],
+        [spec("x", None)],
+        [TEXTS, IDS],
     ],
 )
 def test_a_graph_that_takes_something_else_is_refused(specs: list[TensorSpec]) -> None:
-    wanted = r"wants a graph with one integer input of shape \[batch, tokens\]; got "
-    with pytest.raises(GraphInvalid, match=wanted):
-        text_input(specs=specs)
+    wanted = r"wants a graph with int32 or int64 inputs of shape \[batch, tokens\], named input_ids and, where it has "
+    with pytest.raises(GraphInvalid, match=wanted) as caught:
+        build(specs, keys(), tokenizer=TOKENIZER)
+
+    assert all(str(spec) in str(caught.value) for spec in specs)
 
 
-def test_an_input_of_another_name_is_refused() -> None:
-    with pytest.raises(GraphInvalid, match=r"one integer input named ids of shape \[batch, tokens\]; got input_ids "):
-        text_input(tensor="ids")
-
-
-def test_a_text_that_the_tokenizer_has_no_token_for_is_refused() -> None:
-    closed = Tokenizer(WordLevel({"[PAD]": 0, "rain": 1})).to_str()
-
-    assert ids(["rain"], source=text_input(tokenizer=closed)) == [[1]]
-    with pytest.raises(
-        InvalidInput, match=r"Expected texts that tokenizer\.json can encode; it failed on one of them\."
-    ):
-        ids(["rain", "zzz"], source=text_input(tokenizer=closed))
+@pytest.mark.parametrize("key", ["tensor", "attention_mask", "token_type_ids"])
+@pytest.mark.parametrize(("specs", "tokenizer"), [([IDS], TOKENIZER), ([IDS, MASK], TOKENIZER), ([TEXTS], None)])
+def test_a_name_in_the_card_that_the_graph_does_not_have_is_refused(
+    key: str, specs: list[TensorSpec], tokenizer: bytes | None
+) -> None:
+    with pytest.raises(GraphInvalid, match=rf"^input\.{key} is other; the graph takes {specs[0].name} "):
+        build(specs, keys(**{key: "other"}), tokenizer=tokenizer)

@@ -7,7 +7,7 @@ wanted.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,24 +21,22 @@ from softgate.runtime.table import Table, shown
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 MAX_LABEL_CHARACTERS = 128
-# Multi-label decisions (several labels of one row may hold) are another policy than the five steps.
-SINGLE_LABEL = tuple(sorted(ACTIVATIONS.keys() - {"sigmoid"}))
+# Under it each label has a probability of its own, and several may hold at once.
+MULTI_LABEL = "sigmoid"
 
 
 @dataclass(frozen=True, slots=True)
 class InputCard:
     kind: str
-    tensor: str | None
-    """Name of the graph's input; None: the graph has just one."""
-    max_tokens: int
-    """A text is cut after so many tokens."""
+    keys: Any
+    """What else [input] says: the frozen dataclass that this kind reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputCard:
     kind: str
     tensor: str | None
-    """Name of the graph's output; None: the graph has just one."""
+    """Name of the graph's output; None: only one of them can be it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +56,9 @@ class RoutingCard:
     clarify: int
     threshold: float | None
     thresholds: Mapping[str, float]
+    """By route; for several labels that may hold at once, by label."""
+    priority: Sequence[str]
+    """Of several labels that hold, those that count first."""
     routes: Mapping[str, str]
     profiles: Mapping[str, Profile]
 
@@ -81,6 +82,10 @@ class Card:
     alarm_every: int
     raw: Mapping[str, Any]
     """The file's own values, as the API shows them."""
+
+    @property
+    def multi_label(self) -> bool:
+        return self.activation == MULTI_LABEL
 
 
 def read_card(path: Path) -> Card:
@@ -109,11 +114,12 @@ def bound_parts(card: Card) -> Mapping[str, Any]:
     routing = card.routing
     return {
         "activation": card.activation,
-        "[input]": _set(asdict(card.input)),
+        "[input]": {"kind": card.input.kind, **_set(asdict(card.input.keys))},
         "[output]": _set(asdict(card.output)),
         "[routing.routes]": dict(routing.routes),
         "[routing.profiles]": {name: asdict(profile) for name, profile in routing.profiles.items()},
         **{f"routing.{key}": getattr(routing, key) for key in ("precision", "risk", "out_of_scope", "coverage")},
+        **({"routing.priority": list(routing.priority)} if card.multi_label else {}),
     }
 
 
@@ -124,7 +130,7 @@ def _set(values: Mapping[str, Any]) -> Mapping[str, Any]:
 def _card(table: Table, raw: Mapping[str, Any]) -> Card:
     card = Card(
         name=table.text("name", pattern=MODEL_NAME),
-        activation=table.text("activation", one_of=SINGLE_LABEL),
+        activation=table.text("activation", one_of=tuple(sorted(ACTIVATIONS))),
         version=table.integer("version", None, low=1, high=10**9),
         input=_input(table.table("input")),
         output=_output(table.table("output")),
@@ -138,11 +144,11 @@ def _card(table: Table, raw: Mapping[str, Any]) -> Card:
 
 
 def _input(table: Table) -> InputCard:
-    card = InputCard(
-        kind=table.text("kind", one_of=tuple(INPUTS)),
-        tensor=table.text("tensor", None),
-        max_tokens=table.integer("max_tokens", 512, low=1, high=100_000),
-    )
+    kind = table.text("kind", one_of=tuple(INPUTS))
+    if kind not in INPUTS:
+        # Which other keys there are depends on the kind; that mistake is noted, and enough.
+        return InputCard(kind, None)
+    card = InputCard(kind, INPUTS[kind].read(table))
     table.finish()
     return card
 
@@ -167,6 +173,7 @@ def _routing(table: Table) -> RoutingCard:
         clarify=table.integer("clarify", 3, low=0, high=100),
         threshold=table.number("threshold", None, low=0.0, high=1.0),
         thresholds=_thresholds(table.table("thresholds")),
+        priority=table.texts("priority", ()),
         routes=_routes(table.table("routes")),
         profiles=_profiles(table.table("profiles"), precision=precision, risk=risk),
     )
@@ -244,11 +251,20 @@ def check_names(card: Card, labels: tuple[str, ...], *, path: Path) -> None:
         for label in card.routing.routes
         if label not in known
     ]
-    routes = {card.routing.routes.get(label, label) for label in labels}
+    names, kind = {card.routing.routes.get(label, label) for label in labels}, "route"
+    if card.multi_label:
+        names, kind = known, "label"
     mistakes += [
-        f"{path}: routing.thresholds.{route}: unknown route; wanted one of {shown(sorted(routes))}."
-        for route in card.routing.thresholds
-        if route not in routes
+        f"{path}: routing.thresholds.{name}: unknown {kind}; wanted one of {shown(sorted(names))}."
+        for name in card.routing.thresholds
+        if name not in names
     ]
+    mistakes += [
+        f"{path}: routing.priority: {shown(label)} is unknown; labels.txt does not hold it."
+        for label in card.routing.priority
+        if label not in known
+    ]
+    if card.routing.priority and not card.multi_label:
+        mistakes.append(f"{path}: routing.priority orders labels that hold at once, which only a sigmoid's may.")
     if mistakes:
         raise CardInvalid("\n".join(mistakes))

@@ -5,22 +5,35 @@ Two steps, so that every worker serves the very bytes that were verified once: `
 files and starts nothing; `Model` loads a session from those bytes, warms it and replays the golden rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.errors import CardInvalid, GoldenMismatch, GraphInvalid, InvalidInput, SoftgateError
+from softgate.errors import (
+    CardInvalid,
+    EngineFailed,
+    GoldenMismatch,
+    GraphInvalid,
+    InvalidInput,
+    MemoryExhausted,
+    SoftgateError,
+)
 from softgate.runtime.calibration import Calibration, bindings, read_calibration, sha256
 from softgate.runtime.card import Card, bound_parts, check_names, read_card, read_labels
 from softgate.runtime.golden import Golden, compare, read_golden
 from softgate.runtime.inputs import INPUTS, Input
-from softgate.runtime.outputs import KINDS_WITH_ENERGY, OUTPUTS
-from softgate.runtime.session import Session, find_output
-from softgate.types import Rows
+from softgate.runtime.outputs import Head
+from softgate.runtime.plausibility import Doubt, doubts
+from softgate.runtime.session import Session
+from softgate.types import Rows, TensorSpec
 
 CARD = "classifier.toml"
+# Enough that what holds for all of them is no accident.
+SAMPLE_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,44 +118,59 @@ class Model:
     def _load(self, bundle: Bundle, threads: int) -> None:
         card = bundle.card
         self.bundle = bundle
-        self.has_energy = card.output.kind in KINDS_WITH_ENERGY
         self._session = Session(bundle.model, threads=threads)
-        self.input: Input = INPUTS[card.input.kind](
-            self._session.inputs,
-            tensor=card.input.tensor,
-            max_tokens=card.input.max_tokens,
-            tokenizer=bundle.tokenizer,
+        self.input: Input = INPUTS[card.input.kind].build(
+            self._session.inputs, card.input.keys, tokenizer=bundle.tokenizer
         )
-        for spec in self._session.inputs:
-            if spec.shape and spec.shape[0] is not None:
-                raise GraphInvalid(
-                    f"Input {spec.name} takes exactly {spec.shape[0]} rows at a time; "
-                    "wanted a graph exported with a batch axis that may vary."
-                )
-        self._output = find_output(self._session, card.output.tensor, n_classes=len(bundle.labels))
-        self._to_logits = OUTPUTS[card.output.kind]
+        self.fixed_batch = _fixed_batch(self._session.inputs)
+        self._head = Head(
+            self._session.outputs,
+            kind=card.output.kind,
+            tensor=card.output.tensor,
+            labels=bundle.labels,
+            independent=card.multi_label,
+        )
+        self.has_energy = self._head.has_energy
+        self.one_logit = self._head.one_logit
+        self.doubts: tuple[Doubt, ...] = ()
+        """What of the card may not fit the graph; what certainly does not is refused."""
         self._warm()
 
+    @property
+    def output(self) -> str:
+        """Name of the graph's output that carries the answer."""
+        return self._head.spec.name
+
     def logits(self, rows: Rows) -> NDArray[np.floating]:
-        """Shape (n_rows, n_classes), at most `max_batch` rows at a time through the graph. Raises EngineFailed."""
-        step = self.bundle.card.serving.max_batch
+        """Shape (n_rows, n_classes). Raises EngineFailed, and InvalidInput for what only the input's work can tell."""
+        return self._head.logits(self.values(rows))
+
+    def values(self, rows: Rows) -> NDArray[np.floating]:
+        """The output as the graph gives it, shape (n_rows, n_columns), at most `max_batch` rows at a time."""
+        step = self.fixed_batch or self.bundle.card.serving.max_batch
         if len(rows) <= step:
             return self._run(rows)
         parts = [self._run(Rows(rows.values[start : start + step])) for start in range(0, len(rows), step)]
         return np.concatenate(parts)
 
     def _run(self, rows: Rows) -> NDArray[np.floating]:
-        logits = self._to_logits(self._session.run(self._output, self.input.feed(rows)))
-        wanted = (len(rows), len(self.bundle.labels))
-        if logits.shape != wanted:
-            raise GraphInvalid(f"The graph gave an output of shape {logits.shape}; wanted {wanted}.")
-        return logits
+        n_rows = len(rows)
+        if self.fixed_batch is not None and n_rows < self.fixed_batch:
+            # The graph takes no fewer: the last row stands in for those that are not there.
+            rows = Rows.join([rows, *[Rows(rows.values[-1:])] * (self.fixed_batch - n_rows)])
+        (output,) = self._session.run([self._head.spec.name], self.input.feed(rows))
+        values = self._head.values(output)
+        if len(values) != len(rows):
+            raise GraphInvalid(f"The graph gave {len(values)} rows for {len(rows)}.")
+        return values[:n_rows]
 
     def _warm(self) -> None:
-        for n_rows in (1, 2):
-            samples = self.input.samples(n_rows)
-            if samples is not None:
-                self._run(samples)
+        samples = self.input.samples(SAMPLE_ROWS)
+        if samples is not None:
+            self.doubts = self._try(samples)
+            wrong = [str(doubt) for doubt in self.doubts if doubt.certain]
+            if wrong:
+                raise GraphInvalid(" ".join(wrong))
         golden = self.bundle.golden
         if golden is not None:
             try:
@@ -150,6 +178,30 @@ class Model:
             except InvalidInput as exc:
                 raise GoldenMismatch(f"The golden rows do not fit the graph: {exc}") from exc
             compare(golden, self.logits(rows), self.bundle.labels)
+
+    def _try(self, samples: Sequence[Any]) -> tuple[Doubt, ...]:
+        """Run made-up rows: one, two and all. Raises EngineFailed where one runs and two do not."""
+        check = self.input.check
+        try:
+            self.values(check(samples[:1]))
+        except MemoryExhausted:
+            raise
+        except EngineFailed as exc:
+            # A category or an index that the graph does not know: real rows may well run.
+            remedy = "Golden rows would tell whether real ones run."
+            return (Doubt("made_up_rows_fail", str(exc), remedy, certain=False),)
+        self.values(check(samples[:2]))
+        values = self.values(check(samples))
+        return doubts(values, kind=self.bundle.card.output.kind, columns=self._head.columns(values))
+
+
+def _fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
+    """How many rows the graph takes at a time, None where it may be any number. Raises GraphInvalid."""
+    sizes = {spec.shape[0] for spec in specs if spec.shape}
+    if len(sizes) != 1 or any(not spec.shape for spec in specs):
+        named = ", ".join(map(str, specs))
+        raise GraphInvalid(f"The graph takes {named}; wanted a first axis that is the batch, of one size for all.")
+    return sizes.pop()
 
 
 def _version(folder: Path, card: Card) -> str:

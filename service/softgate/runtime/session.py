@@ -1,12 +1,14 @@
 """The only file that imports onnxruntime. Sessions are made from bytes, and the library's errors become ours."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.errors import EngineFailed, GraphInvalid
+from softgate.errors import EngineFailed, GraphInvalid, MemoryExhausted
 from softgate.types import TensorSpec
 
 # Since 1.29 the Linux wheels send telemetry unless this is set before the first import.
@@ -28,6 +30,14 @@ _DTYPES: Mapping[str, np.dtype[np.generic]] = {
     "tensor(bool)": np.dtype(np.bool_),
     "tensor(string)": np.dtype(np.object_),
 }
+# How the engine says that it could not allocate.
+_NO_MEMORY = re.compile(r"bad_alloc|bad allocation|failed to allocate", re.IGNORECASE)
+_NO_LOCALE = "Failed to construct locale"
+# What a ZipMap gives: one map per row, from class to number.
+_MAPS: Mapping[str, np.dtype[np.generic]] = {
+    "seq(map(string,tensor(float)))": np.dtype(np.object_),
+    "seq(map(int64,tensor(float)))": np.dtype(np.int64),
+}
 
 
 class Session:
@@ -48,35 +58,36 @@ class Session:
         # External data is looked for in the working directory unless told otherwise; below this no file can be.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
         try:
-            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = _load(model, options)
         except Exception as exc:
             raise GraphInvalid(f"onnxruntime does not load the graph: {_first_line(exc)}") from exc
         self.inputs = [_spec(tensor) for tensor in self._session.get_inputs()]
-        self.outputs = [_spec(tensor) for tensor in self._session.get_outputs()]
+        self.outputs = [_output_spec(tensor) for tensor in self._session.get_outputs()]
 
-    def run(self, output: str, feed: Mapping[str, NDArray[np.generic]]) -> NDArray[np.floating]:
-        """Raises EngineFailed."""
+    def run(self, outputs: Sequence[str], feed: Mapping[str, NDArray[np.generic]]) -> Sequence[Any]:
+        """The outputs named, in order: arrays, or a list of maps for a ZipMap. Raises EngineFailed."""
         try:
-            (result,) = self._session.run([output], feed)
+            found: Sequence[Any] = self._session.run(outputs, feed)
         except Exception as exc:
-            raise EngineFailed(f"onnxruntime failed while it ran the graph: {_without_values(exc)}") from exc
-        return np.asarray(result)
+            kind = MemoryExhausted if _NO_MEMORY.search(str(exc)) else EngineFailed
+            raise kind(f"onnxruntime failed while it ran the graph: {_without_values(exc)}") from exc
+        return found
 
 
-def find_output(session: Session, name: str | None, *, n_classes: int) -> str:
-    """The name of the output with one column per class. Raises GraphInvalid."""
-    candidates = [spec for spec in session.outputs if name in (None, spec.name)]
-    if len(candidates) != 1:
-        names = ", ".join(spec.name for spec in session.outputs)
-        wanted = f"an output named {name}" if name else "one output, or output.tensor in the card to choose one"
-        raise GraphInvalid(f"The graph has the outputs {names}; wanted {wanted}.")
-    spec = candidates[0]
-    if spec.dtype.kind != "f" or len(spec.shape) != 2 or spec.shape[1] not in (None, n_classes):
-        raise GraphInvalid(
-            f"Output {spec.name} is {spec.dtype} {_shape(spec.shape)}; "
-            f"wanted floats of shape [batch, {n_classes}], one column per line of labels.txt."
-        )
-    return spec.name
+def _load(model: bytes, options: ort.SessionOptions) -> ort.InferenceSession:
+    try:
+        return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as exc:
+        if _NO_LOCALE not in str(exc):
+            raise
+        from softgate.runtime.locale import with_locale  # noqa: PLC0415 - heavy, and seldom needed
+
+        return ort.InferenceSession(with_locale(model), options, providers=["CPUExecutionProvider"])
+
+
+def _output_spec(tensor: ort.NodeArg) -> TensorSpec:
+    names = _MAPS.get(tensor.type)
+    return _spec(tensor) if names is None else TensorSpec(tensor.name, names, (None,), maps=True)
 
 
 def _spec(tensor: ort.NodeArg) -> TensorSpec:
@@ -85,10 +96,6 @@ def _spec(tensor: ort.NodeArg) -> TensorSpec:
         known = ", ".join(sorted(_DTYPES))
         raise GraphInvalid(f"{tensor.name} has the type {tensor.type}; wanted one of {known}.")
     return TensorSpec(tensor.name, dtype, tuple(size if isinstance(size, int) else None for size in tensor.shape))
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return f"[{', '.join('batch' if size is None else str(size) for size in shape)}]"
 
 
 def _without_values(exc: Exception) -> str:

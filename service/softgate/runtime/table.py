@@ -41,8 +41,7 @@ class Table:
         value = self._take(key, default, wanted)
         if value is default:
             return default
-        # bool is an int in Python; a card that says `threshold = true` is mistaken.
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        if not _is_number(value, low, high):
             return self._wrong(key, value, wanted, default)
         return float(value)
 
@@ -63,6 +62,33 @@ class Table:
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             return self._wrong(key, value, wanted, default)
         return value
+
+    def texts(self, key: str, default: Any = MISSING) -> Any:
+        """A list of different strings, as a tuple."""
+        wanted = "a list of different strings"
+        value = self._take(key, default, wanted)
+        if value is default:
+            return default
+        fits = isinstance(value, list) and value and all(isinstance(item, str) and item for item in value)
+        if not fits or len(set(value)) < len(value):
+            return self._wrong(key, value, wanted, default)
+        return tuple(value)
+
+    def numbers(self, key: str, default: Any = MISSING, *, low: float, high: float, lengths: Sequence[int]) -> Any:
+        """A list of so many numbers, as a tuple."""
+        wanted = f"a list of {' or '.join(map(str, lengths))} numbers from {low:g} to {high:g}"
+        value = self._take(key, default, wanted)
+        if value is default:
+            return default
+        if not isinstance(value, list) or len(value) not in lengths or not all(_is_number(n, low, high) for n in value):
+            return self._wrong(key, value, wanted, default)
+        return tuple(value)
+
+    def boolean(self, key: str, default: Any = MISSING) -> Any:
+        value = self._take(key, default, "true or false")
+        if value is default or isinstance(value, bool):
+            return value
+        return self._wrong(key, value, "true or false", default)
 
     def table(self, key: str) -> "Table":
         value = self._take(key, {}, "a table")
@@ -100,6 +126,11 @@ class Table:
 
     def _at(self, key: str) -> str:
         return f"{self._place}.{key}" if self._place else key
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    # bool is an int in Python; a card that says `threshold = true` is mistaken.
+    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
 
 
 def shown(value: Any) -> str:

@@ -1,86 +1,78 @@
-"""Texts → token ids, by the tokenizer.json that the model was trained with."""
+"""Texts → what the graph takes: token ids by the model's own tokenizer.json, or the texts themselves."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from softgate.errors import CardInvalid, GraphInvalid, InvalidInput, TextTooLong
-from softgate.types import Rows, TensorSpec
-
-# Tokenization is linear in the text: at a megabyte one row would hold up everybody else's.
-MAX_CHARACTERS = 32_768
-
-
-class TextInput:
-    """For graphs that take one integer tensor (n_rows, n_tokens) of token ids, padded to the longest row."""
-
-    element: type = str
-
-    def __init__(
-        self, specs: Sequence[TensorSpec], *, tensor: str | None, max_tokens: int, tokenizer: bytes | None
-    ) -> None:
-        """Raises CardInvalid without a readable tokenizer.json, GraphInvalid for a graph that takes something else."""
-        if tokenizer is None:
-            raise CardInvalid("input.kind is text, so the model folder must hold a tokenizer.json; there is none.")
-        try:
-            from tokenizers import Tokenizer  # noqa: PLC0415 - an extra, needed by this kind alone
-        except ImportError as exc:
-            raise CardInvalid("input.kind is text, which needs an extra: pip install 'softgate[text]'.") from exc
-        self._spec = _ids(specs, tensor)
-        try:
-            self._tokenizer = Tokenizer.from_str(tokenizer.decode("utf-8"))
-        except Exception as exc:
-            raise CardInvalid(f"tokenizer.json cannot be read: {exc}.") from exc
-        pad_id = (self._tokenizer.padding or {}).get("pad_id", self._tokenizer.token_to_id("[PAD]") or 0)
-        self._pad_id = pad_id
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_tokens)
-
-    def check(self, values: Sequence[object]) -> Rows:
-        """Raises InvalidInput and TextTooLong."""
-        texts = cast(Sequence[str], values)
-        for row, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InvalidInput(f"Expected a text in each row; row {row} has none.")
-            if len(text) > MAX_CHARACTERS:
-                raise TextTooLong(f"Expected at most {MAX_CHARACTERS} characters per text; row {row} has {len(text)}.")
-            if not _is_whole(text):
-                raise InvalidInput(f"Expected texts of whole characters; row {row} has half a surrogate pair.")
-        return Rows(texts)
-
-    def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
-        """Raises InvalidInput for a text that the tokenizer has no token for."""
-        try:
-            encodings = self._tokenizer.encode_batch_fast(list(rows.values))
-        except Exception as exc:
-            raise InvalidInput("Expected texts that tokenizer.json can encode; it failed on one of them.") from exc
-        ids = [encoding.ids for encoding in encodings]
-        # A text without a single token is still a row: it holds one pad.
-        width = max(1, *map(len, ids))
-        padded = np.full((len(ids), width), self._pad_id, dtype=self._spec.dtype)
-        for row, tokens in enumerate(ids):
-            padded[row, : len(tokens)] = tokens
-        return {self._spec.name: padded}
-
-    def samples(self, n_rows: int) -> Rows:
-        return Rows(["the quick brown fox jumps over the lazy dog"] * n_rows)
+from softgate.errors import CardInvalid, GraphInvalid
+from softgate.runtime.inputs.strings import StringInput
+from softgate.runtime.inputs.tokens import TokenInput
+from softgate.runtime.table import Table
+from softgate.types import TensorSpec
 
 
-def _is_whole(text: str) -> bool:
-    """Half a surrogate pair is a character to Python, but none to UTF-8 nor to the tokenizer."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+@dataclass(frozen=True, slots=True)
+class TextKeys:
+    tensor: str | None
+    """Name of the graph's input of texts or token ids, where the card states it."""
+    max_tokens: int
+    """A text is cut after so many tokens."""
+    attention_mask: str | None
+    """Name of the input that is 1 for tokens and 0 for padding, where it is not `attention_mask`."""
+    token_type_ids: str | None
+    """Name of the input that tells the first text of a pair from the second, where it is not `token_type_ids`."""
 
 
-def _ids(specs: Sequence[TensorSpec], tensor: str | None) -> TensorSpec:
-    named = [spec for spec in specs if tensor in (None, spec.name)]
-    if len(specs) != 1 or len(named) != 1 or named[0].dtype.kind != "i" or len(named[0].shape) != 2:
-        got = ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
-        wanted = f"one integer input{f' named {tensor}' if tensor else ''} of shape [batch, tokens]"
-        raise GraphInvalid(f"input.kind is text, which wants a graph with {wanted}; got {got}.")
-    return named[0]
+def read(table: Table) -> TextKeys:
+    return TextKeys(
+        tensor=table.text("tensor", None),
+        max_tokens=table.integer("max_tokens", 512, low=1, high=100_000),
+        attention_mask=table.text("attention_mask", None),
+        token_type_ids=table.text("token_type_ids", None),
+    )
+
+
+def build(specs: Sequence[TensorSpec], keys: TextKeys, *, tokenizer: bytes | None) -> StringInput | TokenInput:
+    """Raises CardInvalid without a readable tokenizer.json, GraphInvalid for a graph that takes something else."""
+    for key in ("tensor", "attention_mask", "token_type_ids"):
+        name = getattr(keys, key)
+        if name is not None and name not in {spec.name for spec in specs}:
+            raise GraphInvalid(f"input.{key} is {name}; the graph takes {_shown(specs)}.")
+    takes_strings = len(specs) == 1 and specs[0].dtype.kind == "O"
+    if takes_strings and tokenizer is None:
+        return StringInput(specs[0])
+    if takes_strings:
+        raise CardInvalid("The graph takes texts as they are, yet the model folder holds a tokenizer.json; remove it.")
+    if tokenizer is None:
+        raise CardInvalid("input.kind is text, so the model folder must hold a tokenizer.json; there is none.")
+    return TokenInput(_roles(specs, keys), max_tokens=keys.max_tokens, tokenizer=tokenizer)
+
+
+def _roles(specs: Sequence[TensorSpec], keys: TextKeys) -> Mapping[str, TensorSpec]:
+    """Which input is which: by the names of the card, else by those that exports have."""
+    if len(specs) == 1:
+        named = {"input_ids": specs[0]}
+    else:
+        roles = {
+            keys.tensor or "input_ids": "input_ids",
+            keys.attention_mask or "attention_mask": "attention_mask",
+            keys.token_type_ids or "token_type_ids": "token_type_ids",
+        }
+        named = {roles[spec.name]: spec for spec in specs if spec.name in roles}
+    if len(named) < len(specs) or "input_ids" not in named or not all(map(_holds_tokens, specs)):
+        raise GraphInvalid(
+            "input.kind is text, which wants a graph with int32 or int64 inputs of shape [batch, tokens], named "
+            f"input_ids and, where it has them, attention_mask and token_type_ids; got {_shown(specs)}. "
+            "The card's input.tensor, input.attention_mask and input.token_type_ids name them otherwise."
+        )
+    return named
+
+
+def _holds_tokens(spec: TensorSpec) -> bool:
+    # int8 has no room for the ids of a vocabulary.
+    return spec.dtype in (np.int32, np.int64) and len(spec.shape) == 2
+
+
+def _shown(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(map(str, specs))

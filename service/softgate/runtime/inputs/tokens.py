@@ -1,0 +1,89 @@
+"""Texts and pairs of texts → token ids, by the tokenizer.json that the model was trained with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate.errors import CardInvalid, InvalidInput
+from softgate.runtime.inputs.strings import check_text, made_up
+from softgate.types import Rows, TensorSpec
+
+
+class TokenInput:
+    """
+    For graphs that take integers (n_rows, n_tokens), padded to the longest row or to the graph's own width.
+
+    A row is a text, or a pair of texts for a graph that judges one by the other.
+    """
+
+    row: Any = str | tuple[str, str]
+    depth = 0
+    pairs = True
+
+    def __init__(self, specs: Mapping[str, TensorSpec], *, max_tokens: int, tokenizer: bytes) -> None:
+        """`specs` by role: input_ids, attention_mask, token_type_ids. Raises CardInvalid."""
+        try:
+            from tokenizers import Tokenizer  # noqa: PLC0415 - an extra, needed by this kind alone
+        except ImportError as exc:
+            raise CardInvalid("input.kind is text, which needs an extra: pip install 'softgate[text]'.") from exc
+        try:
+            self._tokenizer = Tokenizer.from_str(tokenizer.decode("utf-8"))
+        except Exception as exc:
+            raise CardInvalid(f"tokenizer.json cannot be read: {exc}.") from exc
+        self._specs = specs
+        self._width = next((spec.shape[1] for spec in specs.values() if spec.shape[1] is not None), None)
+        padding = self._tokenizer.padding or {}
+        named = (self._tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>"))
+        pad_id = padding.get("pad_id", next((token for token in named if token is not None), 0))
+        self._fill = {"input_ids": pad_id, "attention_mask": 0, "token_type_ids": padding.get("pad_type_id", 0)}
+        self._left = padding.get("direction") == "left"
+        truncation = self._tokenizer.truncation or {}
+        self._tokenizer.no_padding()
+        # What the tokenizer cuts is what the model was trained on.
+        limits = (max_tokens, self._width, truncation.get("max_length"))
+        limit = min(size for size in limits if size is not None)
+        specials = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        if limit < specials:
+            # The library cuts nothing then.
+            raise CardInvalid(f"A text is cut to {limit} tokens; the tokenizer itself adds {specials} to two texts.")
+        self._tokenizer.enable_truncation(limit, direction=truncation.get("direction", "right"))
+        # The fast way gives the second text of a pair the type of the first, unless a post-processor mends it.
+        typed = "token_type_ids" in specs
+        self._encode = self._tokenizer.encode_batch if typed else self._tokenizer.encode_batch_fast
+
+    def check(self, values: Sequence[Any]) -> Rows:
+        """Raises InvalidInput and TextTooLong."""
+        for row, value in enumerate(values):
+            for text in value if isinstance(value, tuple | list) and len(value) == 2 else (value,):
+                check_text(text, row)
+        return Rows(values)
+
+    def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
+        """Raises InvalidInput for a text that the tokenizer has no token for."""
+        texts = [tuple(row) if isinstance(row, list) else row for row in rows.values]
+        try:
+            encodings = self._encode(texts)
+        except Exception as exc:
+            raise InvalidInput("Expected texts that tokenizer.json can encode; it failed on one of them.") from exc
+        # A text without a single token is still a row: it holds one pad.
+        width = self._width or max(1, *(len(encoding.ids) for encoding in encodings))
+        return {spec.name: self._padded(role, spec, encodings, width) for role, spec in self._specs.items()}
+
+    def samples(self, n_rows: int) -> Sequence[str]:
+        return made_up(n_rows)
+
+    def _padded(self, role: str, spec: TensorSpec, encodings: Sequence[Any], width: int) -> NDArray[np.generic]:
+        padded = np.full((len(encodings), width), self._fill[role], dtype=spec.dtype)
+        for row, encoding in enumerate(encodings):
+            tokens = _ROLES[role](encoding)
+            padded[row, width - len(tokens) if self._left else 0 :][: len(tokens)] = tokens
+        return padded
+
+
+_ROLES: Mapping[str, Any] = {
+    "input_ids": lambda encoding: encoding.ids,
+    "attention_mask": lambda encoding: encoding.attention_mask,
+    "token_type_ids": lambda encoding: encoding.type_ids,
+}
