@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import entr, logsumexp
 from scipy.stats import entropy as scipy_entropy
 
 from softgate.numerics.activations import softmax
-from softgate.numerics.confidence import energy, entropy, margin, max_probability
+from softgate.numerics.confidence import energy, entropy, entropy_of_labels, margin, max_probability
 
 SCORES = {"max_probability": max_probability, "margin": margin, "entropy": entropy}
 LOGITS = np.random.default_rng(0).normal(scale=8, size=(100, 9))
@@ -113,3 +113,17 @@ def test_entropy_of_a_certain_row_is_a_positive_zero() -> None:
 def test_no_rows_give_no_scores(name: str) -> None:
     assert SCORES[name](np.empty((0, 3))).shape == (0,)
     assert energy(np.empty((0, 3)), 1.0).shape == (0,)
+
+
+@given(arrays(np.float64, (3, 4), elements=st.floats(0, 1)))
+def test_the_entropy_of_labels_is_that_of_independent_variables(probabilities: NDArray[np.float64]) -> None:
+    expected = (entr(probabilities) + entr(1 - probabilities)).sum(axis=1)
+
+    assert_allclose(entropy_of_labels(probabilities), expected, atol=1e-12)
+
+
+def test_the_entropy_of_labels_by_hand() -> None:
+    probabilities = np.array([[0.5, 1.0, 0.0], [0.25, 0.5, 0.5]])
+
+    # ln 2; 2 ln 2 - 3/4 ln 3, and twice ln 2.
+    assert_allclose(entropy_of_labels(probabilities), [0.693147, 1.948630], rtol=1e-6)

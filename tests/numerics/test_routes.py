@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from softgate.numerics.routes import group, route_probabilities, routes_spanned
+from softgate.numerics.routes import group, route_maxima, route_probabilities, routes_spanned
 
 # Classes 0 and 2 share route 1.
 GROUPING = group([1, 0, 1, 2])
@@ -72,3 +72,9 @@ def test_every_class_counts_for_its_route_once(numbers: list[int], data: st.Data
         routes_spanned(row[None] > 0.05, group(routes))[0],
         [bool((row[np.array(routes) == route] > 0.05).any()) for route in range(len(present))],
     )
+
+
+def test_where_labels_do_not_add_a_route_has_the_largest() -> None:
+    probabilities = np.array([[0.9, 0.05, 0.8, 0.7], [0.2, 0.3, 0.4, 0.0]])
+
+    assert_array_equal(route_maxima(probabilities, GROUPING), [[0.05, 0.9, 0.7], [0.3, 0.4, 0.0]])

@@ -18,7 +18,7 @@ ROUTES = {"transfer": "banking", "balance": "banking"}
 def card(**words: Any) -> RoutingCard:
     base: dict[str, Any] = {"precision": 0.95, "risk": 0.1, "out_of_scope": 0.05, "coverage": 0.95, "clarify": 3}
     base |= {"fallback": "human", "abstain": "bin", "threshold": 0.7, "thresholds": {}, "routes": ROUTES}
-    return RoutingCard(**{**base, "profiles": {}, **words})
+    return RoutingCard(**{**base, "priority": (), "profiles": {}, **words})
 
 
 def calibrated(**words: Any) -> Calibration:

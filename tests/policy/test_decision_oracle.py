@@ -58,6 +58,7 @@ def cases(draw: st.DrawFn) -> Case:
         coverage=0.95,
         clarify=draw(st.integers(0, 4)),
         threshold=draw(maybe_parts),
+        priority=(),
         thresholds=draw(st.dictionaries(st.sampled_from(known), parts)),
         routes=routes,
         profiles=dict.fromkeys(profiles, Profile(0.9, 0.1)),

@@ -102,6 +102,30 @@ def entropy(probabilities: Probabilities) -> Scores:
     return scores
 
 
+def entropy_of_labels(probabilities: Probabilities) -> Scores:
+    """
+    Shannon entropy of labels that hold or not independently of each other.
+
+    H[i] = -sum_k (p[i, k] * ln p[i, k] + (1 - p[i, k]) * ln (1 - p[i, k])), with 0 * ln 0 = 0
+
+    Parameters
+    ----------
+    probabilities : array of shape (n_rows, n_classes)
+        In [0, 1]; they need not sum to 1.
+
+    Returns
+    -------
+    array of shape (n_rows,), float64
+        In nats, from 0 (every label certain) to n_classes * ln 2 (each at one half).
+
+    References
+    ----------
+    Cover & Thomas (2006), "Elements of information theory", theorem 2.6.6: entropies of independent variables add.
+    Same values as `(scipy.special.entr(p) + scipy.special.entr(1 - p)).sum(axis=1)`.
+    """
+    return entropy(probabilities) + entropy(1.0 - probabilities)
+
+
 def energy(logits: Logits, temperature: float) -> Scores:
     """
     Free energy with its sign turned: the out-of-scope score. High means familiar.

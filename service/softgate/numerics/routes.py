@@ -74,6 +74,25 @@ def route_probabilities(probabilities: Probabilities, grouping: Grouping) -> Pro
     return np.minimum(sums, 1.0, out=sums)
 
 
+def route_maxima(probabilities: Probabilities, grouping: Grouping) -> Probabilities:
+    """
+    Largest probability of each route, for labels that may hold at the same time.
+
+    r[i, j] = max of p[i, k] over the labels k of route j
+
+    Parameters
+    ----------
+    probabilities : array of shape (n_rows, n_classes)
+        In [0, 1]; they need not sum to 1, so they do not add.
+
+    Returns
+    -------
+    array of shape (n_rows, n_routes), float64
+        In [0, 1].
+    """
+    return np.maximum.reduceat(probabilities[:, grouping.columns], grouping.starts, axis=1)
+
+
 def routes_spanned(sets: NDArray[np.bool_], grouping: Grouping) -> NDArray[np.bool_]:
     """
     Which routes a set of classes reaches.

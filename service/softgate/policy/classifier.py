@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.errors import ShapeMismatch, TooManyRows
+from softgate.errors import InvalidInput, ShapeMismatch, TooManyRows
 from softgate.numerics.activations import ACTIVATIONS
-from softgate.numerics.confidence import energy, entropy, margin, max_probability
+from softgate.numerics.confidence import energy, entropy, entropy_of_labels, margin, max_probability
 from softgate.numerics.selection import sample, top_k, top_p
 from softgate.numerics.temperature import apply_temperature
-from softgate.policy.decision import decide, profile_row, routing
+from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor import Monitor
 from softgate.runtime.batcher import Batcher, Job
+from softgate.runtime.card import MULTI_LABEL
 from softgate.runtime.repository import Model
 from softgate.types import Indices, Predictions, Rows, Scores, View
 
@@ -32,6 +33,8 @@ class Query:
 
     rows: Rows
     profile: int
+    counted: bool
+    """Whether its answers count as traffic: labels, confidence, decisions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def score(logits: NDArray[np.floating], *, activation: str, temperature: float, 
         label=probabilities.argmax(axis=1),
         confidence=max_probability(probabilities),
         margin=margin(probabilities),
-        entropy=entropy(probabilities),
+        entropy=(entropy_of_labels if activation == MULTI_LABEL else entropy)(probabilities),
         energy=energy(safe, temperature) if with_energy else None,
     )
 
@@ -104,7 +107,8 @@ class Classifier:
         self.labels = model.bundle.labels
         self.calibration_id = None if calibration is None else calibration.id
         self.temperature = 1.0 if calibration is None else calibration.temperature
-        self.routing = routing(card.routing, calibration, self.labels)
+        self.routing = routing(card.routing, calibration, self.labels, multi_label=card.multi_label)
+        self._decide = decide_labels if card.multi_label else decide
         self.monitor = monitor
         self._activation = card.activation
         self._clock = clock
@@ -128,9 +132,9 @@ class Classifier:
             raise TooManyRows(f"Expected at most {self._max_rows} rows per request; got {len(values)}.")
         return self.model.input.check(values)
 
-    async def predict(self, rows: Rows, *, profile: str | None = None) -> Predictions:
-        """Scored, decided and counted. Raises UnknownProfile, Overloaded and EngineFailed."""
-        query = Query(rows, profile_row(self.routing, profile))
+    async def predict(self, rows: Rows, *, profile: str | None = None, counted: bool = True) -> Predictions:
+        """Scored, decided and, unless it is no traffic, counted. Raises UnknownProfile, Overloaded and EngineFailed."""
+        query = Query(rows, profile_row(self.routing, profile), counted)
         return await self._batcher.submit(query, n_rows=len(rows), group=_group(rows))
 
     def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:
@@ -138,6 +142,12 @@ class Classifier:
         return self._decided(self.model.logits(rows), np.full(len(rows), profile_row(self.routing, profile)))
 
     def show(self, predictions: Predictions, view: View = EVERYTHING) -> Shown:
+        """Raises InvalidInput for a view that labels which may hold at once do not have."""
+        if predictions.decisions.held is not None and (view.top_p is not None or view.select != "argmax"):
+            raise InvalidInput(
+                f"Expected neither top_p nor select for {self.name}: "
+                "its labels may hold at the same time, so their probabilities do not add up to 1."
+            )
         return show(predictions.scores, view, activation=self._activation)
 
     def close(self) -> None:
@@ -158,9 +168,15 @@ class Classifier:
         self.monitor.batch(
             rows=len(rows), graph_seconds=graph_seconds, queue_seconds=[started - job.queued_at for job in jobs]
         )
-        self.monitor.predictions(predictions)
         stops = np.cumsum(sizes).tolist()
-        return [predictions.part(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+        parts = [predictions.part(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+        if all(job.payload.counted for job in jobs):
+            self.monitor.predictions(predictions)
+        else:
+            for job, part in zip(jobs, parts, strict=True):
+                if job.payload.counted:
+                    self.monitor.predictions(part)
+        return parts
 
     def _decided(self, logits: NDArray[np.floating], profile: NDArray[np.intp]) -> Predictions:
         scores = score(
@@ -169,7 +185,7 @@ class Classifier:
             temperature=self.temperature,
             with_energy=self.model.has_energy,
         )
-        return Predictions(scores, decide(scores, self.routing, profile))
+        return Predictions(scores, self._decide(scores, self.routing, profile))
 
 
 def _group(rows: Rows) -> object:

@@ -7,6 +7,9 @@ From scores to decisions: the five steps, in order.
 4. the set spans 2 to `clarify` routes → clarify, ambiguous; where one of them has a threshold
 5. otherwise                           → fallback, below_threshold
 
+Where several labels may hold at once, each has its own threshold and the steps are three: a logit that is not finite;
+a label that holds → route; none → fallback, no_label.
+
 Pure: same scores, same routing, same decisions. Arrays have one entry per row.
 """
 
@@ -18,10 +21,10 @@ from numpy.typing import NDArray
 
 from softgate.errors import UnknownProfile
 from softgate.numerics.conformal import prediction_sets
-from softgate.numerics.routes import Grouping, group, route_probabilities, routes_spanned
+from softgate.numerics.routes import Grouping, group, route_maxima, route_probabilities, routes_spanned
 from softgate.runtime.calibration import DEFAULT_PROFILE, Calibration
 from softgate.runtime.card import RoutingCard
-from softgate.types import Action, Candidate, Decisions, Floats, Reason, Scores
+from softgate.types import Action, Candidate, Decisions, Floats, Indices, Reason, Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,13 @@ class Routing:
     profiles: Mapping[str, int]
     """Row of `thresholds` for each profile; 0 is the default."""
     thresholds: Floats
-    """Shape (n_profiles, n_routes); NaN where there is none, which no confidence reaches."""
+    """
+    Shape (n_profiles, n_routes), or (n_profiles, n_labels) where several labels may hold.
+
+    NaN where there is none, which no confidence reaches.
+    """
+    rank: Indices
+    """Shape (n_labels,): place in the card's priority; those it does not name share the last."""
     fallback: str
     abstain: str
     gate: float | None
@@ -43,25 +52,21 @@ class Routing:
     calibrated: bool
 
 
-def routing(card: RoutingCard, calibration: Calibration | None, labels: Sequence[str]) -> Routing:
+def routing(
+    card: RoutingCard, calibration: Calibration | None, labels: Sequence[str], *, multi_label: bool = False
+) -> Routing:
     """Lay out a card's [routing] and what its calibration adds. A threshold in the card overrides the fitted one."""
     route_of_label = [card.routes.get(label, label) for label in labels]
     index = {route: position for position, route in enumerate(dict.fromkeys(route_of_label))}
+    place = {label: position for position, label in enumerate(card.priority)}
     profiles = {DEFAULT_PROFILE: 0} | {name: row for row, name in enumerate(card.profiles, start=1)}
-    fitted = {} if calibration is None else calibration.thresholds
-    thresholds = np.full((len(profiles), len(index)), np.nan)
-    for name, row in profiles.items():
-        pooled = card.threshold if card.threshold is not None else fitted.get(name)
-        if pooled is not None:
-            thresholds[row] = pooled
-        for route, threshold in card.thresholds.items():
-            thresholds[row, index[route]] = threshold
     return Routing(
         labels=labels,
         routes=list(index),
         grouping=group([index[route] for route in route_of_label]),
         profiles=profiles,
-        thresholds=thresholds,
+        thresholds=_thresholds(card, calibration, profiles, labels if multi_label else list(index)),
+        rank=np.array([place.get(label, len(place)) for label in labels], dtype=np.intp),
         fallback=card.fallback,
         abstain=card.abstain,
         gate=None if calibration is None else calibration.gate,
@@ -69,6 +74,22 @@ def routing(card: RoutingCard, calibration: Calibration | None, labels: Sequence
         clarify=card.clarify,
         calibrated=calibration is not None,
     )
+
+
+def _thresholds(
+    card: RoutingCard, calibration: Calibration | None, profiles: Mapping[str, int], names: Sequence[str]
+) -> Floats:
+    """Shape (n_profiles, n_names): the card's own by name, else the card's, else the fitted one of each profile."""
+    fitted = {} if calibration is None else calibration.thresholds
+    thresholds = np.full((len(profiles), len(names)), np.nan)
+    for profile, row in profiles.items():
+        pooled = card.threshold if card.threshold is not None else fitted.get(profile)
+        if pooled is not None:
+            thresholds[row] = pooled
+    for column, name in enumerate(names):
+        if name in card.thresholds:
+            thresholds[:, column] = card.thresholds[name]
+    return thresholds
 
 
 def profile_row(routing: Routing, profile: str | None) -> int:
@@ -140,6 +161,57 @@ def _candidates(
         labels[int(routing.grouping.route_of_class[column])][routing.labels[column]] = float(probabilities[column])
     ranked = sorted(labels, key=lambda route: -by_route[route])
     return tuple(Candidate(routing.routes[route], float(by_route[route]), labels[route]) for route in ranked)
+
+
+def decide_labels(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decisions:
+    """
+    The decision for each row where several labels may hold at once.
+
+    A label holds where its probability reaches its threshold. The first of them by priority, the most probable among
+    equals, sends the row to its route; the route's confidence is the largest probability among its labels.
+
+    Parameters
+    ----------
+    scores : at the fitted temperature, n_rows rows
+    profile : integers of shape (n_rows,)
+        Row of `routing.thresholds` for each row.
+    """
+    p = scores.probabilities
+    rows = np.arange(len(p))
+    held = (p >= routing.thresholds[profile]) & scores.finite[:, None]
+    some = held.any(axis=1)
+    # Among those that hold, or all where none does, the best place; among the best placed, the most probable.
+    rank = np.where(held, routing.rank, np.where(some, len(routing.rank) + 1, 0)[:, None])
+    first = np.where(rank == rank.min(axis=1, keepdims=True), p, -1.0).argmax(axis=1)
+    route = routing.grouping.route_of_class[first]
+    action = np.where(some, np.int8(Action.ROUTE), np.int8(Action.FALLBACK))
+    reason = np.where(some, np.int8(Reason.CONFIDENT), np.int8(Reason.NO_LABEL))
+    if not routing.calibrated:
+        reason[:] = Reason.UNCALIBRATED
+    reason[~scores.finite] = Reason.NON_FINITE
+    return Decisions(
+        action,
+        reason,
+        route,
+        confidence=route_maxima(p, routing.grouping)[rows, route],
+        threshold=routing.thresholds[profile, first],
+        sets=None,
+        candidates={},
+        held=held,
+        first=first,
+    )
+
+
+def in_order(held: NDArray[np.bool_], probabilities: Floats, routing: Routing) -> Sequence[int]:
+    """The labels of one row that hold, those that count first before the others, then the most probable."""
+    columns = np.flatnonzero(held)
+    found: Sequence[int] = columns[np.lexsort((-probabilities[columns], routing.rank[columns]))].tolist()
+    return found
+
+
+def targets(columns: Sequence[int], routing: Routing) -> Sequence[str]:
+    """The routes of these labels, in their order, each once."""
+    return list(dict.fromkeys(routing.routes[routing.grouping.route_of_class[column]] for column in columns))
 
 
 def target(routing: Routing, action: int, route: int) -> str | None:

@@ -15,6 +15,7 @@ from softgate.types import Action, Floats, Predictions, Reason
 # 100 µs doubled up to 13 s: a small classifier answers at the low end, a queue in trouble shows at the high one.
 SECONDS_EDGES: Edges = np.array([1e-4 * 2**power for power in range(18)])
 BATCH_EDGES: Edges = np.array([2.0**power for power in range(11)])
+HELD_EDGES: Edges = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0])
 
 
 def fields(*, n_labels: int) -> Fields:
@@ -36,6 +37,8 @@ def fields(*, n_labels: int) -> Fields:
         "labels": n_labels,
         "confidence": len(CONFIDENCE_EDGES) + 1,
         "confidence_sum": 1,
+        "held": len(HELD_EDGES) + 1,
+        "held_sum": 1,
     }
 
 
@@ -63,14 +66,20 @@ class Monitor:
             self._observe("queue_seconds", seconds)
 
     def predictions(self, predictions: Predictions) -> None:
-        """Labels and confidence of the finite rows, decisions of all."""
+        """Labels and confidence of the finite rows, decisions of all; of several labels, each that holds."""
         counts, scores, decisions = self.counts, predictions.scores, predictions.decisions
         pairs = decisions.action.astype(np.intp) * len(Reason) + decisions.reason
         counts["decisions"] += np.bincount(pairs, minlength=len(counts["decisions"]))
         label, confidence = scores.label, scores.confidence
         if not scores.finite.all():
             label, confidence = label[scores.finite], confidence[scores.finite]
-        counts["labels"] += np.bincount(label, minlength=len(counts["labels"]))
+        if decisions.held is None:
+            counts["labels"] += np.bincount(label, minlength=len(counts["labels"]))
+        else:
+            counts["labels"] += decisions.held.sum(axis=0)
+            held = decisions.held[scores.finite].sum(axis=1)
+            counts["held"] += np.bincount(np.searchsorted(HELD_EDGES, held), minlength=len(counts["held"]))
+            counts["held_sum"][0] += held.sum()
         counts["confidence"] += count_in_bins(confidence, CONFIDENCE_EDGES)
         counts["confidence_sum"][0] += confidence.sum()
 
