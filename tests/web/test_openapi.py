@@ -21,7 +21,8 @@ from softgate.web import errors, schema
 from softgate.web.app import Parts, create_api, create_app
 from softgate.web.metrics import Exposition, layout, web_counts
 from softgate.web.middleware import REQUEST_ID_KEY
-from softgate.web.protocols.native import Native, PredictBody
+from softgate.web.protocols import PROTOCOLS
+from softgate.web.protocols.native import PredictBody
 
 PREDICT = "/v1/models/{model}/predict"
 
@@ -134,6 +135,8 @@ def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> No
     assert document["paths"].keys() == {
         PREDICT,
         "/v1/models/{model}/versions/{version}/predict",
+        "/v1/models/{model}/rank",
+        "/v1/models/{model}/versions/{version}/rank",
         "/v1/models",
         "/v1/models/{model}",
         "/livez",
@@ -175,9 +178,11 @@ def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -
         failed=lambda exc: pytest.fail(str(exc)),
     )
 
+    protocols = {name: build(catalogue, time.monotonic) for name, build in PROTOCOLS.items()}
+
     async def answers(path: str, body: bytes) -> list[tuple[int, bytes]]:
         found = []
-        for app in (create_app(parts), create_api(parts, Native(catalogue, time.monotonic))):
+        for app in (create_app(parts), create_api(parts, protocols)):
             transport = httpx2.ASGITransport(app=with_request_id(app))
             async with httpx2.AsyncClient(transport=transport, base_url="http://toy") as client:
                 answer = await client.post(path, content=body)

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from graphs import slow, write_model, write_text_model
+from graphs import LABELS, slow, write_calibration, write_model, write_text_model
+from hostile import bomb_when_run, endless_loop
 from servers import Served, command, environment, served, started
 from softgate.errors import StartupFailed
 from softgate.web.server import EXIT_STARTUP_FAILED, bind, url
@@ -234,6 +235,8 @@ def test_a_server_told_to_stop_ends_with_exit_code_0(folder: Path, workers: int,
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_model_that_does_not_load_ends_the_server_with_a_reason(folder: Path, workers: int) -> None:
     (folder / "1" / "model.onnx").write_bytes(b"not a graph")
+    # What a calibration vouches for is not tried before it is served.
+    write_calibration(folder)
 
     ended = subprocess.run(
         command("serve", folder, "--port", 0, "--workers", workers),
@@ -252,9 +255,36 @@ def test_a_model_that_does_not_load_ends_the_server_with_a_reason(folder: Path, 
     assert str(folder) in next(record["message"] for record in records if record["level"] == "critical")
 
 
+HOSTILE = {
+    "a memory bomb": (bomb_when_run(2**40), "needs more than 256 MiB of memory"),
+    "an endless loop": (endless_loop(), "did not finish within 2 s"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_graph_that_nobody_vouches_for_is_tried_before_the_server_listens(tmp_path: Path, name: str) -> None:
+    graph, reason = HOSTILE[name]
+    folder = write_model(tmp_path / "toy", graph, labels=LABELS[:2])
+
+    ended = subprocess.run(
+        command("serve", folder, "--port", 0),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(SOFTGATE_PROBE_MEMORY_MB="256", SOFTGATE_PROBE_SECONDS="2"),
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert reason in ended.stderr
+    assert "listening" not in ended.stderr
+
+
 def test_a_mistake_in_a_card_ends_the_command_before_it_listens(folder: Path) -> None:
     card = folder / "classifier.toml"
-    card.write_text(card.read_text().replace('kind = "text"', 'kind = "txt"\nmax_token = 3'))
+    card.write_text(
+        card.read_text().replace('kind = "text"', 'kind = "text"\nmax_token = 3').replace("softmax", "soft")
+    )
 
     ended = subprocess.run(
         command("serve", folder, "--port", 0),
@@ -266,6 +296,6 @@ def test_a_mistake_in_a_card_ends_the_command_before_it_listens(folder: Path) ->
     )
 
     assert ended.returncode == 1
-    assert "input.kind: got 'txt', wanted one of tensor, text" in ended.stderr
+    assert "activation: got 'soft', wanted one of entmax15, sigmoid, softmax, sparsemax" in ended.stderr
     assert "input.max_token: unknown key; did you mean max_tokens?" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ from softgate.settings import Settings
 from softgate.web import docs, errors, health, models, schema
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
 from softgate.web.metrics import CONTENT_TYPE, Exposition, WebCounts
-from softgate.web.middleware import REQUEST_ID_KEY, Edge, read_body
+from softgate.web.middleware import REQUEST_ID_KEY, Edge, read_request
 from softgate.web.protocols import PROTOCOLS, Protocol
 
 logger = logging.getLogger("softgate.web")
@@ -49,7 +49,7 @@ def create_app(parts: Parts) -> Edge:
     """What the server runs: the edge, and behind it the protocols and the API."""
     protocols = {name: build(parts.catalogue, parts.clock) for name, build in PROTOCOLS.items()}
     return Edge(
-        create_api(parts, protocols["native"]),
+        create_api(parts, protocols),
         list(protocols.values()),
         parts.counts,
         clock=parts.clock,
@@ -58,7 +58,7 @@ def create_app(parts: Parts) -> Edge:
     )
 
 
-def create_api(parts: Parts, native: Protocol) -> FastAPI:
+def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
     """Everything that need not be fast, and the documentation of all."""
     api = FastAPI(
         title="softgate",
@@ -69,7 +69,8 @@ def create_api(parts: Parts, native: Protocol) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    _add_predict(api, native, parts)
+    for published in schema.PUBLISHED:
+        _publish(api, published, protocols[published.protocol], parts)
     api.include_router(models.routes(parts.catalogue))
     api.include_router(health.routes(parts.catalogue))
     api.include_router(docs.routes(title="softgate"))
@@ -96,6 +97,9 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
             parts.failed(exc)
         else:
             parts.counts.ready()
+            for name, classifier in parts.catalogue.classifiers.items():
+                for doubt in classifier.model.doubts:
+                    logger.warning("doubt", extra={"model": name, "code": doubt.code, "reason": str(doubt)})
             logger.info("ready", extra={"models": ", ".join(parts.catalogue.bundles)})
 
     @asynccontextmanager
@@ -110,42 +114,43 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     return lifespan
 
 
-def _add_predict(app: FastAPI, native: Protocol, parts: Parts) -> None:
+def _publish(app: FastAPI, published: schema.Published, protocol: Protocol, parts: Parts) -> None:
     """
-    Publish the predict path and its 405s.
+    Document a protocol's path, and answer its 405s.
 
     The edge answers a POST before it gets here; this adapter to the same handler keeps what is documented callable.
     """
-    examples = {name: {"value": value} for name, value in schema.EXAMPLE_REQUESTS.items()}
-    content = {"application/json": {"schema": schema.PredictRequest.model_json_schema(), "examples": examples}}
-    answer = {"content": {"application/json": {"example": schema.EXAMPLE_ANSWER}}}
     first = next(iter(parts.catalogue.bundles.values()))
     served = {"model": first.name, "version": first.version}
 
-    async def predict(request: Request) -> Response:
-        """Classify rows: calibrated probabilities and a decision with its reason for each."""
-        body = await read_body(request.scope, request.receive, limit=parts.settings.max_body_bytes)
-        answer = await native.handle(request.scope["path"], body, started=parts.clock())
+    async def answer(request: Request) -> Response:
+        limit = parts.settings.max_body_bytes
+        asked = await read_request(request.scope, request.receive, limit=limit, started=parts.clock())
+        answer = await protocol.handle(asked)
         return Response(answer.body, answer.status, media_type=answer.content_type.decode())
 
-    paths = {
-        "/v1/models/{model}/predict": "Classify rows",
-        "/v1/models/{model}/versions/{version}/predict": "Classify rows with a version named",
-    }
-    for path, summary in paths.items():
+    for path, summary in published.paths.items():
         parameters = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "example": served[name]}
             for name in re.findall(r"{(\w+)}", path)
         ]
         app.add_api_route(
             path,
-            predict,
+            answer,
             methods=["POST"],
+            name=published.protocol,
             summary=summary,
+            description=published.description,
             tags=["predict"],
-            response_model=schema.PredictAnswer,
-            responses={200: answer, **schema.problems(*schema.PROBLEMS)},
-            openapi_extra={"requestBody": {"required": True, "content": content}, "parameters": parameters},
+            response_model=published.answer,
+            responses={
+                200: {"content": {"application/json": {"example": published.example}}},
+                **schema.problems(*schema.PROBLEMS),
+            },
+            openapi_extra={
+                "requestBody": {"required": True, "content": dict(published.bodies)},
+                "parameters": [*parameters, *published.query],
+            },
         )
 
 

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from softgate import __version__
 from softgate.numerics.histogram import CONFIDENCE_EDGES, Edges
 from softgate.policy.catalogue import section
-from softgate.policy.monitor import BATCH_EDGES, SECONDS_EDGES, fields
+from softgate.policy.monitor import BATCH_EDGES, HELD_EDGES, SECONDS_EDGES, fields
 from softgate.runtime.counts import Counts, Fields, Layout
 from softgate.runtime.repository import Bundle
 from softgate.types import Action, Floats, Reason
@@ -30,7 +30,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 WEB = "web"
 STATUSES = (200, 307, 400, 404, 405, 413, 415, 429, 499, 500, 503)
 OTHER = "other"
-# The pairs that the five steps can give; every one is exported from the start, at 0.
+# The pairs that a decision can give; every one is exported from the start, at 0.
 DECISIONS = (
     (Action.ROUTE, Reason.CONFIDENT),
     (Action.ROUTE, Reason.UNCALIBRATED),
@@ -39,6 +39,7 @@ DECISIONS = (
     (Action.FALLBACK, Reason.BELOW_THRESHOLD),
     (Action.FALLBACK, Reason.NON_FINITE),
     (Action.FALLBACK, Reason.UNCALIBRATED),
+    (Action.FALLBACK, Reason.NO_LABEL),
 )
 
 
@@ -209,8 +210,10 @@ def _answers(views: Views) -> Iterator[Metric]:
     yield decisions
     yield predicted
     yield _histogram(
-        views, "confidence", CONFIDENCE_EDGES, "softgate_confidence_ratio", "Probability of the predicted label."
+        views, "confidence", CONFIDENCE_EDGES, "softgate_confidence_ratio", "Probability of the most probable label."
     )
+    several = [(bundle, counts) for bundle, counts in views if bundle.card.multi_label]
+    yield _histogram(several, "held", HELD_EDGES, "softgate_held_labels", "Labels that hold, per row.")
 
 
 def _histogram(views: Views, field: str, edges: Edges, name: str, documentation: str) -> Metric:

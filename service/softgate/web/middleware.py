@@ -17,7 +17,7 @@ from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, Unsuppor
 from softgate.web import errors
 from softgate.web.http import SWITCHING_KEY
 from softgate.web.metrics import WebCounts
-from softgate.web.protocols import Answer, Protocol
+from softgate.web.protocols import Answer, Protocol, Request
 
 logger = logging.getLogger("softgate.web")
 
@@ -75,8 +75,8 @@ class Edge:
             if protocol is None:
                 await self._app(scope, receive, noting)
             else:
-                body = await read_body(scope, receive, limit=self._max_body_bytes)
-                await send_answer(await protocol.handle(scope["path"], body, started=started), noting)
+                request = await read_request(scope, receive, limit=self._max_body_bytes, started=started)
+                await send_answer(await protocol.handle(request), noting)
         except ClientGone:
             status = CLIENT_GONE
             self._counts.response(status)
@@ -109,6 +109,13 @@ class Edge:
                 "request_id": request_id,
             },
         )
+
+
+async def read_request(scope: Scope, receive: Receive, *, limit: int, started: float) -> Request:
+    """What a protocol needs of a request. Raises what `read_body` raises."""
+    body = await read_body(scope, receive, limit=limit)
+    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return Request(scope["path"], scope["query_string"], content_type, body, started)
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:

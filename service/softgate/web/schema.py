@@ -1,6 +1,7 @@
 """The published form of every request and answer: what OpenAPI documents and a test holds the real answers to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -31,6 +32,14 @@ EXAMPLE_REQUESTS: dict[str, dict[str, Any]] = {
         "top_k": 5,
     },
     "rows of numbers, for a model that takes them": {"inputs": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]},
+    "an image in base64, for a model that takes them": {
+        "inputs": "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAARElEQVR4nDXGMRGAMBAAsBzHzkuolJeCBHBQB0jAAg"
+        "4qoRbqoEhgIlNwzB5Q+z4TSvSOxYgyAojW/t3VQs3Mzcp7eU4fVhgPr7VP6z8AAAAASUVORK5CYII="
+    },
+}
+# The body may be one row itself where the model takes images.
+IMAGE_BODIES: Mapping[str, Any] = {
+    kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/jpeg")
 }
 EXAMPLE_ANSWER: dict[str, Any] = {
     "id": "abc",
@@ -54,6 +63,22 @@ EXAMPLE_ANSWER: dict[str, Any] = {
                 "reason": "confident",
             },
         }
+    ],
+}
+EXAMPLE_RANK_REQUEST: dict[str, Any] = {
+    "inputs": ["what is my balance", "move 50 dollars to savings", "will it rain tomorrow"],
+    "label": "transfer",
+}
+EXAMPLE_RANK_ANSWER: dict[str, Any] = {
+    "id": None,
+    "model": "clinc150",
+    "version": "1",
+    "calibration": "9f2c61d0a1b4",
+    "label": "transfer",
+    "ranking": [
+        {"index": 1, "probability": 0.9993},
+        {"index": 0, "probability": 0.0021},
+        {"index": 2, "probability": 0.0001},
     ],
 }
 # Status → what it means, and a code and detail that come with it.
@@ -83,15 +108,19 @@ class Exact(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+Inputs = str | dict[str, Any] | list[Any]
+INPUTS = (
+    "One row or a list of rows: texts, pairs of texts, lists of numbers as deep as the model takes them, objects by "
+    "column name, images as base64."
+)
+
+
 class PredictRequest(Exact):
     """Rows to classify, and what to show of the answer. Nothing here changes a decision but `profile`."""
 
     model_config = ConfigDict(json_schema_extra={"examples": list(EXAMPLE_REQUESTS.values())})
 
-    inputs: Annotated[
-        str | list[str] | list[float] | list[list[float]],
-        Field(description="One row or a list of rows: texts, or lists of numbers."),
-    ]
+    inputs: Annotated[Inputs, Field(description=INPUTS)]
     id: Annotated[str | None, Field(max_length=128, description="Echoed in the answer.")] = None
     top_k: Annotated[int | None, Field(ge=1, description="Show the k most probable classes.")] = None
     top_p: Annotated[
@@ -115,6 +144,21 @@ class PredictRequest(Exact):
     ] = None
 
 
+def query_parameters() -> list[dict[str, Any]]:
+    """What a body that is an image leaves to the query string."""
+    properties = PredictRequest.model_json_schema()["properties"]
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "description": f"With a body that is an image: {field.get('description', name)}",
+            "schema": {key: value for key, value in field.items() if key not in ("title", "description")},
+        }
+        for name, field in properties.items()
+        if name != "inputs"
+    ]
+
+
 class Candidate(Exact):
     target: str
     confidence: Probability
@@ -128,8 +172,13 @@ class Decision(Exact):
     target: str | None
     confidence: Annotated[Probability | None, Field(description="Probability of the most probable route.")]
     threshold: Annotated[Probability | None, Field(description="The least confidence at which the action is `route`.")]
-    reason: Literal["confident", "ambiguous", "below_threshold", "out_of_scope", "non_finite", "uncalibrated"]
+    reason: Literal[
+        "confident", "ambiguous", "below_threshold", "out_of_scope", "non_finite", "uncalibrated", "no_label"
+    ]
     candidates: Annotated[list[Candidate], Field(description="Only for `clarify`: the routes to offer.")] = []
+    targets: Annotated[
+        list[str] | None, Field(description="Only where several labels may hold: the routes of all that do.")
+    ] = None
 
 
 class Prediction(Exact):
@@ -145,6 +194,10 @@ class Prediction(Exact):
     ]
     prediction_set: Annotated[list[str] | None, Field(description="Null where the calibration holds no set quantile.")]
     decision: Decision
+    labels: Annotated[
+        list[str] | None,
+        Field(description="Only where several may hold: those at their threshold; `label` is the first, null if none."),
+    ] = None
     logits: Annotated[list[float | None] | None, Field(description="Only where asked for.")] = None
 
 
@@ -167,11 +220,43 @@ class Problem(Exact):
     request_id: str
 
 
+class RankRequest(Exact):
+    """Candidates to rank: by the probability of a label, or, of a one-logit graph, against each other."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RANK_REQUEST]})
+
+    inputs: Annotated[Inputs, Field(description=f"The candidates. {INPUTS}")]
+    query: Annotated[
+        str | None, Field(description="Makes a pair of texts with each candidate, for a model that takes pairs.")
+    ] = None
+    label: Annotated[
+        str | None, Field(max_length=128, description="Ranked by its probability; left out only for one-logit graphs.")
+    ] = None
+    id: Annotated[str | None, Field(max_length=128, description="Echoed in the answer.")] = None
+    top_k: Annotated[int | None, Field(ge=1, description="Answer the best k alone.")] = None
+
+
+class Ranked(Exact):
+    index: Annotated[int, Field(ge=0, description="Place among the candidates sent.")]
+    probability: Annotated[
+        Probability | None, Field(description="Null, and last, where the graph gave a NaN or an infinity.")
+    ]
+
+
+class RankAnswer(Exact):
+    id: str | None
+    model: str
+    version: str
+    calibration: str | None
+    label: Annotated[str | None, Field(description="Null: a softmax over the candidates, which adds up to 1.")]
+    ranking: Annotated[list[Ranked], Field(description="The best first.")]
+
+
 class ModelSummary(Exact):
     name: str
     version: str
     ready: bool
-    input: Annotated[str, Field(description="Kind of the rows: text or tensor.")]
+    input: Annotated[str, Field(description="Kind of the rows: text, tensor or image.")]
     activation: str
     n_labels: int
     calibration: str | None
@@ -203,6 +288,58 @@ class Health(Exact):
     models: Annotated[dict[str, str] | None, Field(description="Only for ?verbose: `ready`, or why not, by model.")] = (
         None
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A path that a protocol answers, as the docs page shows it."""
+
+    protocol: str
+    paths: Mapping[str, str]
+    """Path → what it does in a few words."""
+    description: str
+    bodies: Mapping[str, Any]
+    answer: type[Exact]
+    example: Mapping[str, Any]
+    query: Sequence[Mapping[str, Any]] = ()
+
+
+PUBLISHED = (
+    Published(
+        protocol="native",
+        paths={
+            "/v1/models/{model}/predict": "Classify rows",
+            "/v1/models/{model}/versions/{version}/predict": "Classify rows with a version named",
+        },
+        description="Classify rows: calibrated probabilities and a decision with its reason for each.",
+        bodies={
+            "application/json": {
+                "schema": PredictRequest.model_json_schema(),
+                "examples": {name: {"value": value} for name, value in EXAMPLE_REQUESTS.items()},
+            },
+            **IMAGE_BODIES,
+        },
+        answer=PredictAnswer,
+        example=EXAMPLE_ANSWER,
+        query=query_parameters(),
+    ),
+    Published(
+        protocol="rank",
+        paths={
+            "/v1/models/{model}/rank": "Rank candidates",
+            "/v1/models/{model}/versions/{version}/rank": "Rank candidates with a version named",
+        },
+        description="Rank candidates, the best first. They are no traffic: no decision of theirs is counted.",
+        bodies={
+            "application/json": {
+                "schema": RankRequest.model_json_schema(),
+                "examples": {"the sentence likeliest to be a transfer": {"value": EXAMPLE_RANK_REQUEST}},
+            }
+        },
+        answer=RankAnswer,
+        example=EXAMPLE_RANK_ANSWER,
+    ),
+)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

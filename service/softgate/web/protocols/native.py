@@ -7,7 +7,9 @@ What is documented of it stands in `web/schema.py`; a test holds the two togethe
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
 
 import msgspec
 import numpy as np
@@ -16,11 +18,12 @@ from softgate.errors import MalformedBody
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import Classifier, Shown
-from softgate.policy.decision import target
+from softgate.policy.decision import in_order, target, targets
+from softgate.runtime.inputs import Input
 from softgate.types import Action, Predictions, Reason, View
 from softgate.web import errors
 from softgate.web.errors import Problem
-from softgate.web.protocols.protocol import Answer
+from softgate.web.protocols.protocol import Answer, Request
 
 PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/predict")
 _ACTIONS = [action.word for action in Action]
@@ -51,15 +54,15 @@ class Native:
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/predict") and PATH.fullmatch(path) is not None
 
-    async def handle(self, path: str, body: bytes, *, started: float) -> Answer:
-        match = PATH.fullmatch(path)
+    async def handle(self, request: Request) -> Answer:
+        match = PATH.fullmatch(request.path)
         assert match is not None, "Only a path that matched is handled."
         classifier = self._catalogue.find(match[1], match[2])
-        request = decode(_BODY, body, at="the body")
-        rows = classifier.check(decode_inputs(bytes(request.inputs), classifier.model.input.element))
-        predictions = await classifier.predict(rows, profile=request.profile)
-        answer = encode(classifier, predictions, _view(request), identity=request.id, with_logits=request.logits)
-        classifier.monitor.request(rows=len(rows), seconds=self._clock() - started)
+        asked, values = _asked(request, classifier)
+        rows = classifier.check(values)
+        predictions = await classifier.predict(rows, profile=asked.profile)
+        answer = encode(classifier, predictions, _view(asked), identity=asked.id, with_logits=asked.logits)
+        classifier.monitor.request(rows=len(rows), seconds=self._clock() - request.started)
         return Answer(answer)
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
@@ -68,42 +71,85 @@ class Native:
 
 
 _BODY = msgspec.json.Decoder(PredictBody)
-_ONE: dict[type, msgspec.json.Decoder[Any]] = {
-    str: msgspec.json.Decoder(str),
-    float: msgspec.json.Decoder(list[float]),
-    int: msgspec.json.Decoder(list[int]),
-}
-_MANY: dict[type, msgspec.json.Decoder[Any]] = {
-    str: msgspec.json.Decoder(list[str]),
-    float: msgspec.json.Decoder(list[list[float]]),
-    int: msgspec.json.Decoder(list[list[int]]),
-}
+_FIELDS = PredictBody.__struct_fields__
+QUERY_FIELDS = tuple(name for name in _FIELDS if name != "inputs")
+IMAGE = b"image/"
 
 
-def decode_inputs(content: bytes, element: type) -> Sequence[object]:
-    """Rows of the JSON in `content`: one row is a string or a list of numbers, several are a list of those."""
-    # Numbers: a list whose first item is not a list is one row; `[]` is no row at all, whatever was meant.
-    first, opening = (content, b"[") if element is str else (content[1:].lstrip(), (b"[", b"]"))
-    several = first.startswith(opening)
-    decoder = (_MANY if several else _ONE)[element]
-    values = decode(decoder, content, at="inputs")
+def _asked(request: Request, classifier: Classifier) -> tuple[PredictBody, Sequence[Any]]:
+    """
+    What is asked for, and the rows.
+
+    Beside a body that is an image, the rest stands in the query string. Beside JSON that string means nothing.
+    """
+    if not request.content_type.lower().startswith(IMAGE):
+        asked = decode(_BODY, request.body, at="the body")
+        return asked, decode_inputs(bytes(asked.inputs), classifier.model.input)
+    if classifier.model.bundle.card.input.kind != "image":
+        raise MalformedBody(f"Expected a body of JSON, for {classifier.name} takes no images; got one as Content-Type.")
+    return decode_query(request.query), [request.body]
+
+
+def decode_query(query: bytes) -> PredictBody:
+    """The fields of a request but its inputs, as `top_k=3&logits=true`. Raises MalformedBody."""
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=len(QUERY_FIELDS))
+    except ValueError as exc:
+        raise MalformedBody(f"In the query: Expected at most {len(QUERY_FIELDS)} fields.") from exc
+    values = dict(pairs)
+    if not values.keys() <= set(QUERY_FIELDS):
+        raise MalformedBody(f"In the query: Expected no field but {', '.join(QUERY_FIELDS)}.")
+    try:
+        # Not strict: every value in a query is text.
+        return msgspec.convert({**values, "inputs": msgspec.Raw()}, PredictBody, strict=False)
+    except msgspec.ValidationError as exc:
+        raise MalformedBody(f"In the query: {_without_echo(str(exc))}.") from exc
+
+
+_START = re.compile(rb"[ \t\r\n\[]*")
+
+
+def decode_inputs(content: bytes, way: Input) -> Sequence[Any]:
+    """The rows of the JSON in `content`, one or several, as the model's input takes them. Raises MalformedBody."""
+    several = _holds_several(content, way.depth)
+    values = decode(_decoder(way.row, several), content, at="inputs")
     return values if several else [values]
 
 
-def decode(decoder: msgspec.json.Decoder[Any], content: bytes, *, at: str) -> Any:
-    """Raises MalformedBody, which says what was got and wanted and where, and repeats nothing of the content."""
+def _holds_several(content: bytes, depth: int) -> bool:
+    """
+    Whether `content` is a list of rows.
+
+    A row opens with `depth` brackets, or is an object: with one more bracket around it there are several. `[]` is no
+    row at all, whatever was meant.
+    """
+    start = _START.match(content)
+    assert start is not None, "It matches nothing at all, too."
+    opening = start[0].count(b"[")
+    return opening > depth or (opening > 0 and content[start.end() : start.end() + 1] in (b"]", b"{"))
+
+
+@cache
+def _decoder(row: Any, several: bool) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[row] if several else row)
+
+
+def decode(decoder: msgspec.json.Decoder[Any], content: bytes, *, at: str, known: Sequence[str] = _FIELDS) -> Any:
+    """
+    Raises MalformedBody, which says what was got and wanted and where, and repeats nothing of the content.
+
+    `known`: the fields that an object may have.
+    """
     try:
         return decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise MalformedBody(f"In {at}: {_without_echo(str(exc))}.") from exc
+        raise MalformedBody(f"In {at}: {_without_echo(str(exc), known)}.") from exc
 
 
-def _without_echo(message: str) -> str:
+def _without_echo(message: str, known: Sequence[str] = _FIELDS) -> str:
     """msgspec repeats two things of a body: a field's unknown name and a word that is not among those wanted."""
-    known = ", ".join(PredictBody.__struct_fields__)
-    message = re.sub(
-        r"Object contains unknown field `.*?`( - at .*)?$", rf"Expected no field but {known}", message, flags=re.S
-    )
+    wanted = f"Expected no field but {', '.join(known)}"
+    message = re.sub(r"Object contains unknown field `.*?`( - at .*)?$", wanted, message, flags=re.S)
     return re.sub(r"Invalid enum value .*?( - at `\$\.\w+`)?$", r"Expected `argmax` or `sample`\1", message, flags=re.S)
 
 
@@ -129,10 +175,10 @@ def encode(
     )
 
 
-def _view(request: PredictBody) -> View:
-    unrepeatable = request.select == "sample" and request.seed is None
-    seed = secrets.randbits(63) if unrepeatable else request.seed
-    return View(request.temperature, request.top_k, request.top_p, request.select, seed)
+def _view(asked: PredictBody) -> View:
+    unrepeatable = asked.select == "sample" and asked.seed is None
+    seed = secrets.randbits(63) if unrepeatable else asked.seed
+    return View(asked.temperature, asked.top_k, asked.top_p, asked.select, seed)
 
 
 def _row(
@@ -166,6 +212,13 @@ def _row(
             members = np.flatnonzero(decisions.sets[row])
             ranked = members[np.argsort(-probabilities[members], kind="stable")]
             answer["prediction_set"] = [labels[column] for column in ranked.tolist()]
+    if decisions.held is not None and decisions.first is not None:
+        held = in_order(decisions.held[row], predictions.scores.probabilities[row], classifier.routing)
+        first = int(decisions.first[row])
+        answer["label"] = labels[first] if held else None
+        answer["confidence"] = float(scores.probabilities[row, first]) if held else None
+        answer["labels"] = [labels[column] for column in held]
+        answer["decision"]["targets"] = targets(held, classifier.routing)
     if with_logits:
         answer["logits"] = scores.logits[row].tolist()
     return answer

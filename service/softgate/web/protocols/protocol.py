@@ -7,6 +7,19 @@ from softgate.web.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """A whole request, as the edge read it."""
+
+    path: str
+    query: bytes
+    """What stands behind the question mark, still encoded."""
+    content_type: bytes
+    body: bytes
+    started: float
+    """The clock's value when the request arrived."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer: protocols never stream one piece by piece."""
 
@@ -21,12 +34,8 @@ class Protocol(Interface):
     def matches(self, method: str, path: str) -> bool:
         """Whether a request is this protocol's; asked for every request, so it must be cheap."""
 
-    async def handle(self, path: str, body: bytes, *, started: float) -> Answer:
-        """
-        The answer to a request that matched. Raises SoftgateError.
-
-        `started` is the clock's value when the request arrived.
-        """
+    async def handle(self, request: Request) -> Answer:
+        """The answer to a request that matched. Raises SoftgateError."""
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
         """An error in this protocol's own form."""

@@ -1,0 +1,110 @@
+"""`POST /v1/models/{model}/rank`: candidates as rows, answered the best first."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from softgate.errors import InvalidInput, MalformedBody
+from softgate.policy.catalogue import Catalogue
+from softgate.policy.classifier import Classifier
+from softgate.policy.ranking import Ranking, against_each_other, by_label
+from softgate.types import Predictions
+from softgate.web import errors
+from softgate.web.errors import Problem
+from softgate.web.protocols.native import decode, decode_inputs
+from softgate.web.protocols.protocol import Answer, Request
+
+PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/rank")
+
+
+class RankBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The wire's request."""
+
+    inputs: msgspec.Raw
+    query: str | None = None
+    label: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+_BODY = msgspec.json.Decoder(RankBody)
+
+
+class Rank:
+    """Decode, predict, rank, encode. Candidates are no traffic to be routed, so no decision of theirs is counted."""
+
+    def __init__(self, catalogue: Catalogue, clock: Callable[[], float]) -> None:
+        self._catalogue = catalogue
+        self._clock = clock
+
+    def matches(self, method: str, path: str) -> bool:
+        return method == "POST" and path.endswith("/rank") and PATH.fullmatch(path) is not None
+
+    async def handle(self, request: Request) -> Answer:
+        match = PATH.fullmatch(request.path)
+        assert match is not None, "Only a path that matched is handled."
+        classifier = self._catalogue.find(match[1], match[2])
+        asked = decode(_BODY, request.body, at="the body", known=RankBody.__struct_fields__)
+        column = _column(asked.label, classifier)
+        rows = classifier.check(_candidates(asked, classifier))
+        predictions = await classifier.predict(rows, counted=False)
+        answer = encode(classifier, rank(classifier, predictions, column), asked)
+        classifier.monitor.request(rows=len(rows), seconds=self._clock() - request.started)
+        return Answer(answer)
+
+    def refuse(self, problem: Problem, *, request_id: str) -> Answer:
+        body = errors.encode(problem, request_id=request_id)
+        return Answer(body, errors.PROBLEM_JSON.encode(), problem.status)
+
+
+def rank(classifier: Classifier, predictions: Predictions, column: int | None) -> Ranking:
+    if column is None:
+        return against_each_other(predictions.scores, temperature=classifier.temperature)
+    return by_label(predictions.scores, column)
+
+
+def encode(classifier: Classifier, ranking: Ranking, asked: RankBody) -> bytes:
+    """The answer's JSON."""
+    order = ranking.order[: asked.top_k].tolist()
+    probability = ranking.probability.tolist()
+    return msgspec.json.encode(
+        {
+            "id": asked.id,
+            "model": classifier.name,
+            "version": classifier.version,
+            "calibration": classifier.calibration_id,
+            "label": asked.label,
+            "ranking": [
+                {"index": row, "probability": None if np.isnan(probability[row]) else probability[row]} for row in order
+            ],
+        }
+    )
+
+
+def _column(label: str | None, classifier: Classifier) -> int | None:
+    """The label's column; None where a one-logit graph's candidates compete. Raises InvalidInput."""
+    if label is None:
+        if not classifier.model.one_logit:
+            raise InvalidInput(
+                f"Expected a label to rank by: {classifier.name} tells {len(classifier.labels)} apart. "
+                "Only candidates of a one-logit graph are ranked without one."
+            )
+        return None
+    if label not in classifier.labels:
+        raise InvalidInput(f"Expected a label of {classifier.name}; GET /v1/models/{classifier.name} lists them.")
+    return classifier.labels.index(label)
+
+
+def _candidates(asked: RankBody, classifier: Classifier) -> Sequence[Any]:
+    way = classifier.model.input
+    candidates = decode_inputs(bytes(asked.inputs), way)
+    if asked.query is None:
+        return candidates
+    if not way.pairs:
+        raise MalformedBody(f"Expected no query: {classifier.name} takes no pairs of texts.")
+    if not all(isinstance(candidate, str) for candidate in candidates):
+        raise MalformedBody("Expected a text for each candidate: beside a query, pairs are made of them.")
+    return [(asked.query, candidate) for candidate in candidates]

@@ -1,0 +1,168 @@
+"""The JSON of `inputs` as rows, for each way in."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from graphs import word_tokenizer
+from softgate.errors import InvalidInput, MalformedBody
+from softgate.runtime.inputs import Input
+from softgate.runtime.inputs.columns import ColumnsInput
+from softgate.runtime.inputs.matrix import MatrixInput
+from softgate.runtime.inputs.strings import StringInput
+from softgate.runtime.inputs.tokens import TokenInput
+from softgate.types import TensorSpec
+from softgate.web.protocols.native import decode_inputs
+
+
+def spec(*shape: int | None, name: str = "x", dtype: type[np.generic] = np.float32) -> TensorSpec:
+    return TensorSpec(name, np.dtype(dtype), (None, *shape))
+
+
+IDS = {"input_ids": spec(None, name="input_ids", dtype=np.int64)}
+WAYS: dict[str, Input] = {
+    "strings": StringInput(spec(dtype=np.object_)),
+    "tokens": TokenInput(IDS, max_tokens=9, tokenizer=word_tokenizer().encode()),
+    "numbers": MatrixInput(spec(2), columns=None, missing=False),
+    "integers": MatrixInput(spec(2, dtype=np.int64), columns=None, missing=False),
+    "truths": MatrixInput(spec(2, dtype=np.bool_), columns=None, missing=False),
+    "words": MatrixInput(spec(2, dtype=np.object_), columns=None, missing=False),
+    "missing": MatrixInput(spec(2), columns=None, missing=True),
+    "named": MatrixInput(spec(2), columns=["a", "b"], missing=False),
+    "nested": MatrixInput(spec(2, 2), columns=None, missing=False),
+    "deeper": MatrixInput(spec(1, 2, 2), columns=None, missing=False),
+    "columns": ColumnsInput([spec(1, name="a"), spec(name="b", dtype=np.object_)], missing=False),
+}
+NAMED, LISTED = {"a": 1, "b": 2}, [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("way", "row"),
+    [
+        ("strings", "a"),
+        ("strings", "[1, 2]"),
+        ("strings", ""),
+        ("tokens", "[["),
+        ("numbers", [1, 2.5]),
+        ("integers", [1, 2]),
+        ("truths", [True, False]),
+        ("words", ["[", "{"]),
+        ("missing", [None, 1]),
+        ("named", LISTED),
+        ("named", NAMED),
+        ("nested", [[1, 2], [3, 4]]),
+        ("deeper", [[[1, 2], [3, 4]]]),
+        ("columns", [1, "x"]),
+        ("columns", {"a": 1, "b": "x"}),
+        ("columns", {"a": [1], "b": "x"}),
+    ],
+)
+@pytest.mark.parametrize("blank", ["", " ", "\n\t\r "])
+def test_one_row_and_several_are_told_apart(way: str, row: Any, blank: str) -> None:
+    for sent, n_rows in ((row, 1), ([row], 1), ([row, row, row], 3)):
+        # Blanks wherever JSON allows them, but not within strings: an indented list has a line per value.
+        text = json.dumps(sent, indent=4) if blank else json.dumps(sent)
+        values = decode_inputs(f"{blank}{text}{blank}".encode(), WAYS[way])
+        assert values == [row] * n_rows
+        assert len(WAYS[way].check(values)) == n_rows
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("content", [b"[]", b" [ ] ", b"[\n]"])
+def test_an_empty_list_is_no_row(way: str, content: bytes) -> None:
+    assert decode_inputs(content, WAYS[way]) == []
+
+
+def test_objects_and_lists_may_be_mixed() -> None:
+    for sent in ([NAMED, LISTED], [LISTED, NAMED], [NAMED, NAMED]):
+        values = decode_inputs(json.dumps(sent).encode(), WAYS["named"])
+        assert values == sent
+        assert np.asarray(WAYS["named"].check(values).values).tolist() == [[1, 2], [1, 2]]
+
+
+def test_texts_and_pairs_of_texts_may_be_mixed() -> None:
+    values = decode_inputs(b'["a", ["b", "c"], "d"]', WAYS["tokens"])
+
+    assert values == ["a", ("b", "c"), "d"]
+    assert decode_inputs(b'[["b", "c"]]', WAYS["tokens"]) == [("b", "c")]
+    # Two texts without a bracket around them are two rows, as they are for every other graph of texts.
+    assert decode_inputs(b'["b", "c"]', WAYS["tokens"]) == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("way", "content"),
+    [
+        ("strings", b'["a", ["b", "c"]]'),
+        ("strings", b"5"),
+        ("strings", b"{}"),
+        ("strings", b"null"),
+        ("tokens", b'[["a", "b", "c"]]'),
+        ("tokens", b'[["a"]]'),
+        ("tokens", b'[["a", 5]]'),
+        ("tokens", b'{"a": "b"}'),
+        ("numbers", b"5"),
+        ("numbers", b'"secret"'),
+        ("numbers", b'[1, "secret"]'),
+        ("numbers", b'["1", "2"]'),
+        ("numbers", b"[true, 2]"),
+        ("numbers", b"[[1, 2], [1, false]]"),
+        ("numbers", b"[null, 2]"),
+        ("numbers", b'{"secret": 1}'),
+        ("numbers", b'[{"secret": 1}]'),
+        ("numbers", b"[[1, 2], 3]"),
+        ("numbers", b"[1, [2, 3]]"),
+        ("numbers", b"[[[1, 2]]]"),
+        ("numbers", b"[NaN, 1]"),
+        ("numbers", b"[1e400, 1]"),
+        ("numbers", b"[-Infinity, 1]"),
+        ("numbers", b"[1, 2"),
+        ("numbers", b"[1, 2] 3"),
+        ("numbers", b""),
+        ("integers", b"[1.5, 2]"),
+        ("integers", b"[true, 2]"),
+        ("truths", b"[1, 0]"),
+        ("truths", b'["true", true]'),
+        ("words", b"[1, 2]"),
+        ("words", b'"ab"'),
+        ("missing", b'[null, "secret"]'),
+        ("named", b'{"a": "secret", "b": 1}'),
+        ("named", b'{"a": null, "b": 1}'),
+        ("named", b'[{"secret": true}]'),
+        ("nested", b"[1, 2]"),
+        ("nested", b'{"secret": 1}'),
+        ("nested", b'[{"secret": 1}]'),
+        ("columns", b'"secret"'),
+        ("columns", b"5"),
+        ("columns", b"[5, [1, 2]]x"),
+    ],
+)
+def test_what_is_no_row_is_refused_and_not_repeated(way: str, content: bytes) -> None:
+    with pytest.raises(MalformedBody, match=r"^In inputs: .") as caught:
+        decode_inputs(content, WAYS[way])
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("opening", [b"[", b"[[]," * 2 + b"[", b'{"a":', b'[{"a":', b"[1,[", b'["a",[', b" [\n"])
+def test_a_nest_without_a_bottom_is_refused(way: str, opening: bytes) -> None:
+    for depth in (1, 2, 3, 4, 70, 100_000):
+        with pytest.raises(InvalidInput):
+            WAYS[way].check(decode_inputs(opening * depth, WAYS[way]))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("depth", [2, 5, 40, 70, 500])
+def test_a_nest_too_deep_is_refused(way: str, depth: int) -> None:
+    for inner in (b"", b"1", b'"a"'):
+        with pytest.raises(InvalidInput):
+            WAYS[way].check(decode_inputs(b"[" * (depth + 4) + inner + b"]" * (depth + 4), WAYS[way]))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("unit", [b" ", b"[", b"[]", b"{", b'"'])
+def test_a_long_body_of_nothing_is_refused(way: str, unit: bytes) -> None:
+    with pytest.raises(MalformedBody):
+        decode_inputs(b"[" + unit * 100_000, WAYS[way])
