@@ -1,7 +1,7 @@
 """
 The command line: names, options and exit codes. An error is one clear sentence on standard error.
 
-What the commands do stands in `commands.py`, and is imported when one is run: `--help` and a container's health check
+What the commands do stands in `commands/`, and is imported when one is run: `--help` and a container's health check
 need neither numpy nor a web framework.
 """
 
@@ -11,7 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -27,6 +27,11 @@ app = typer.Typer(
     help="Serves ONNX classifiers: calibrated probabilities, routing decisions with a reason, drift metrics.",
 )
 
+Activation = Literal["softmax", "sigmoid", "sparsemax", "entmax15"]
+InputKind = Literal["tensor", "text", "image"]
+ModelFile = Annotated[Path, typer.Argument(help="A graph: model.onnx.")]
+MemoryMb = Annotated[int, typer.Option(min=64, help="Memory that the graph may take while it is looked at.")]
+Seconds = Annotated[float, typer.Option(min=1, help="Time that it may take.")]
 ModelFolder = Annotated[Path, typer.Argument(help="A model folder: classifier.toml, labels.txt, 1/model.onnx.")]
 
 
@@ -42,15 +47,15 @@ def serve(
     ] = None,
 ) -> None:
     """Serve over HTTP until told to stop."""
-    from softgate import commands
+    from softgate.commands import serve as command
 
-    raise typer.Exit(commands.serve(folder, host=host, port=port, workers=workers))
+    raise typer.Exit(command.run(folder, host=host, port=port, workers=workers))
 
 
 @app.command()
 def predict(
     folder: ModelFolder,
-    row: Annotated[str, typer.Argument(help="A text; for a model of numbers, a JSON list of them.")],
+    row: Annotated[str, typer.Argument(help="A text; the path of an image; else JSON, as a list of numbers.")],
     *,
     top_k: Annotated[int, typer.Option(min=1, help="Show the k most probable classes.")] = 5,
     temperature: Annotated[float | None, typer.Option(help="Show scores at this temperature.")] = None,
@@ -58,9 +63,69 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer of the API.")] = False,
 ) -> None:
     """Classify one row, without a server."""
-    from softgate import commands
+    from softgate.commands import predict as command
 
-    commands.predict(folder, row, top_k=top_k, temperature=temperature, profile=profile, as_json=as_json)
+    command.run(folder, row, top_k=top_k, temperature=temperature, profile=profile, as_json=as_json)
+
+
+@app.command()
+def inspect(
+    model: ModelFile,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    memory_mb: MemoryMb = 4096,
+    seconds: Seconds = 60.0,
+) -> None:
+    """Say what a graph is: inputs, outputs, classes, operators, time per row."""
+    from softgate.commands import inspect as command
+
+    command.run(model, memory_mb=memory_mb, seconds=seconds, as_json=as_json)
+
+
+@app.command()
+def init(
+    model: ModelFile,
+    *,
+    output_folder: Annotated[Path, typer.Option("--output", "-o", help="The model folder to write, models/NAME.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="One label per line, in the order of the graph's columns.")
+    ] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="tokenizer.json, for a graph of token ids.")] = None,
+    activation: Annotated[Activation | None, typer.Option(help="Where the graph does not settle it.")] = None,
+    kind: Annotated[InputKind | None, typer.Option("--input", help="What clients send.")] = None,
+    tensor: Annotated[str | None, typer.Option(help="The output that carries the answer, where several could.")] = None,
+    memory_mb: MemoryMb = 4096,
+    seconds: Seconds = 60.0,
+) -> None:
+    """Write a model folder for a graph: a complete card, labels, golden rows."""
+    from softgate.commands import init as command
+
+    command.run(
+        model,
+        folder=output_folder,
+        labels=labels,
+        tokenizer=tokenizer,
+        activation=activation,
+        kind=kind,
+        tensor=tensor,
+        memory_mb=memory_mb,
+        seconds=seconds,
+    )
+
+
+@app.command()
+def check(
+    folder: ModelFolder,
+    *,
+    against: Annotated[Path | None, typer.Option(help="Another version of the graph that must agree: .onnx.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    memory_mb: MemoryMb = 4096,
+    seconds: Seconds = 60.0,
+) -> None:
+    """Go through the checklist before a deployment; exit with 1 where a line failed."""
+    from softgate.commands import check as command
+
+    raise typer.Exit(command.run(folder, against=against, memory_mb=memory_mb, seconds=seconds, as_json=as_json))
 
 
 @app.command()
@@ -73,9 +138,9 @@ def calibrate(
     plain: Annotated[bool, typer.Option("--plain", help="Fit T alone, without a share of wrong labels.")] = False,
 ) -> None:
     """Fit the temperature; write calibration.json and golden.json."""
-    from softgate import commands
+    from softgate.commands import calibrate as command
 
-    commands.calibrate(folder, data=data, golden_from=golden_from, robust=not plain)
+    command.run(folder, data=data, golden_from=golden_from, robust=not plain)
 
 
 @app.command()

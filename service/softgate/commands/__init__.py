@@ -1,0 +1,1 @@
+"""What the commands do, and how their results look in a terminal: one module each, with a `run`."""

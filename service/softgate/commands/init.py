@@ -1,0 +1,49 @@
+"""`softgate init`: from a graph to a model folder that is ready to serve."""
+
+import shutil
+from pathlib import Path
+
+from rich.text import Text
+
+from softgate.commands.inspect import inspect
+from softgate.commands.screen import console, warn
+from softgate.errors import SoftgateError
+from softgate.runtime.contained import Limits, contained
+from softgate.workbench import init as workbench
+from softgate.workbench.init import Wishes
+
+
+def run(
+    model: Path,
+    *,
+    folder: Path,
+    labels: Path | None,
+    tokenizer: Path | None,
+    activation: str | None,
+    kind: str | None,
+    tensor: str | None,
+    memory_mb: int,
+    seconds: float,
+) -> None:
+    limits = Limits(memory_mb * 2**20, seconds)
+    wishes = Wishes(labels=labels, tokenizer=tokenizer, activation=activation, input=kind, output=tensor)
+    found = inspect(model, limits)
+    planned = workbench.plan(folder.resolve().name, found, wishes)
+    workbench.write(folder, model, planned, wishes)
+    try:
+        # The very load that serving does, in a process of its own.
+        rows = list(contained("softgate.workbench.init:golden", str(folder), limits=limits))
+    except SoftgateError:
+        shutil.rmtree(folder)
+        raise
+    for golden in rows:
+        (folder / "1" / "golden.json").write_text(golden, encoding="utf-8")
+    doubts = [*planned.doubts]
+    if not rows:
+        doubts.append(
+            "No row could be made up that the graph takes, so there are no golden rows yet: calibrate writes them."
+        )
+    for doubt in doubts:
+        warn(doubt)
+    console.print(Text(f" Wrote {folder}: {found.activation or wishes.activation}, {len(planned.labels)} labels."))
+    console.print(Text(f" Next: softgate check {folder}; softgate serve {folder}", "dim"))

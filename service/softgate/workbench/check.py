@@ -1,0 +1,170 @@
+"""
+The checklist before a deployment: each line ok, a warning or failed, with a sentence and a remedy.
+
+`check` loads and runs what may be hostile: it is to be called in a process of its own, `runtime/contained.py`, and
+yields each line as soon as it is known, so that a graph which ends that process leaves the lines before.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from softgate.errors import CardInvalid, GoldenMismatch, MemoryExhausted, SoftgateError
+from softgate.numerics.temperature import TEMPERATURE_RANGE
+from softgate.runtime.calibration import Calibration, bindings, read_calibration
+from softgate.runtime.card import bound_parts
+from softgate.runtime.golden import compare, read_golden
+from softgate.runtime.repository import SAMPLE_ROWS, Bundle, Model, read_bundle
+from softgate.workbench.answers import CALIBRATE, CHECKS, FAILED, OK, WARNING, Line, Subject, agreement
+from softgate.workbench.graph import GraphFacts, graph_facts
+from softgate.workbench.inspect import ENDS
+
+
+def check(folder: str, against: str) -> Iterator[Mapping[str, str]]:
+    """Every line, as JSON takes it. `against` is the path of another version of the graph, or empty."""
+    for line in _lines(Path(folder), Path(against) if against else None):
+        yield asdict(line)
+
+
+def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
+    try:
+        bundle = read_bundle(folder, calibrated=False)
+    except SoftgateError as exc:
+        yield Line("folder", FAILED, str(exc))
+        return
+    yield Line("folder", OK, f"{len(bundle.labels)} labels, version {bundle.version}, {bundle.card.activation}.")
+    try:
+        facts = graph_facts(bundle.model)
+    except SoftgateError as exc:
+        yield Line("file", FAILED, str(exc), "Export the model again, and copy it whole.")
+        return
+    yield from _file(facts)
+    calibration, line = _calibration(bundle)
+    yield line
+    yield from _temperature(calibration)
+    try:
+        model = Model(bundle, threads=1)
+    except MemoryExhausted:
+        # It crosses to the caller, who knows the limit.
+        raise
+    except SoftgateError as exc:
+        yield Line("load", FAILED, str(exc).removeprefix(f"{folder}: "), _remedy(exc))
+        return
+    yield Line("load", OK, "The graph loads, and answers made-up rows alone and in a batch.")
+    golden, line = _golden(bundle, model)
+    yield line
+    samples = [*(model.input.samples(SAMPLE_ROWS) or ()), *golden]
+    if any(doubt.code == "made_up_rows_fail" for doubt in model.doubts):
+        samples = list(golden)
+    subject = Subject(replace(bundle, calibration=calibration), facts, model, samples)
+    yield from _fit(subject)
+    if not samples:
+        yield Line("answers", WARNING, "No row could be made up for this graph, so nothing was run.", CALIBRATE)
+        return
+    for part in CHECKS:
+        yield from part(subject)
+    if against is not None:
+        yield from agreement(subject, against)
+
+
+def _file(facts: GraphFacts) -> Iterator[Line]:
+    if facts.external:
+        yield Line(
+            "file",
+            FAILED,
+            f"The weights {_some([each.tensor for each in facts.external])} lie in other files.",
+            "Save the model with its weights inside, in one file.",
+        )
+    foreign = [f"{domain}:{name}" for domain, names in facts.foreign.items() for name in names]
+    if foreign:
+        yield Line(
+            "operators",
+            FAILED,
+            f"The graph uses operators outside ai.onnx: {_some(foreign)}.",
+            "Export it without custom operators; softgate loads no library of them.",
+        )
+    else:
+        yield Line("operators", OK, "All operators are of ai.onnx or come with onnxruntime.")
+    if facts.nan:
+        yield Line(
+            "weights",
+            FAILED,
+            f"{sum(facts.nan.values())} weights are NaN, in {_some(list(facts.nan))}.",
+            "Train or export the model again: training diverged.",
+        )
+    else:
+        yield Line("weights", OK, f"{facts.n_parameters:,} weights, none of them NaN.")
+
+
+def _calibration(bundle: Bundle) -> tuple[Calibration | None, Line]:
+    path = bundle.folder / bundle.version / "calibration.json"
+    bound_to = bindings(
+        bound_parts(bundle.card), model=bundle.model, labels=bundle.labels_content, tokenizer=bundle.tokenizer
+    )
+    try:
+        calibration = read_calibration(path, bound_to)
+    except SoftgateError as exc:
+        return None, Line("digest", FAILED, str(exc), CALIBRATE)
+    if calibration is None:
+        return None, Line("digest", WARNING, "No calibration records what the files should be.", CALIBRATE)
+    return calibration, Line("digest", OK, f"All files are those that calibration {calibration.id} was made with.")
+
+
+def _temperature(calibration: Calibration | None) -> Iterator[Line]:
+    if calibration is None:
+        yield Line("temperature", WARNING, "No temperature is fitted: probabilities are the model's own.", CALIBRATE)
+        return
+    rows = calibration.evidence.get("data", {}).get("rows")
+    fitted = f"T = {calibration.temperature:.4f}{f', fitted on {rows} rows' if rows else ''}"
+    if calibration.temperature in TEMPERATURE_RANGE:
+        yield Line("temperature", FAILED, f"{fitted}, is an end of the range it is clamped to.", CALIBRATE)
+    else:
+        yield Line("temperature", OK, f"{fitted} of this model.")
+
+
+def _golden(bundle: Bundle, model: Model) -> tuple[Sequence[Any], Line]:
+    try:
+        golden = read_golden(bundle.folder / bundle.version / "golden.json")
+        if golden is None:
+            return (), Line(
+                "golden rows",
+                WARNING,
+                "The order of labels.txt and the tokenizer cannot be verified: there is no golden.json.",
+                f"{CALIBRATE} It writes golden rows too.",
+            )
+        compare(golden, model.logits(model.input.check(golden.rows)), bundle.labels)
+    except GoldenMismatch as exc:
+        return (), Line("golden rows", FAILED, str(exc), "Find out which file changed since the rows were written.")
+    except SoftgateError as exc:
+        return (), Line("golden rows", FAILED, f"The golden rows do not fit the graph: {exc}")
+    return golden.rows, Line("golden rows", OK, f"{len(golden.rows)} rows give the logits and labels they gave.")
+
+
+def _fit(subject: Subject) -> Iterator[Line]:
+    """Whether the activation and the kind of the output fit what the graph ends in and what it answers."""
+    card, output = subject.bundle.card, subject.model.output
+    operators = next((ending.operators for ending in subject.facts.endings if ending.output == output), ())
+    last = operators[-1] if operators else ""
+    for doubt in subject.model.doubts:
+        yield Line(doubt.code.replace("_", " "), WARNING, doubt.sentence, doubt.remedy)
+    if last in ENDS and card.output.kind != ENDS[last]:
+        sentence = f"The graph ends in {last}, and the card calls its output {card.output.kind}."
+        yield Line("activation", FAILED, sentence, f'Say output.kind = "{ENDS[last]}".')
+    elif last in ("Softmax", "LogSoftmax") and card.multi_label:
+        sentence = f"The graph ends in {last}: its labels exclude each other, and the card says {card.activation}."
+        yield Line("activation", FAILED, sentence, 'Say activation = "softmax".')
+    elif last == "Sigmoid" and not card.multi_label and len(subject.bundle.labels) > 2:
+        sentence = f"The graph ends in Sigmoid: labels stand for themselves, and the card says {card.activation}."
+        yield Line("activation", FAILED, sentence, 'Say activation = "sigmoid".')
+    else:
+        by = f" by {' of '.join(operators)}" if operators else ""
+        yield Line("activation", OK, f"{card.activation} of {card.output.kind}{by}.")
+
+
+def _remedy(exc: SoftgateError) -> str:
+    return "Mend classifier.toml or labels.txt." if isinstance(exc, CardInvalid) else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,276 @@
+"""
+What a graph is: told by the file itself, and by what it answers to made-up rows.
+
+`inspect` parses, loads and runs what may be hostile: it is to be called in a process of its own (`runtime/contained`).
+What it finds crosses over as JSON; `Inspection` is the same on both sides.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate.errors import EngineFailed, GraphInvalid
+from softgate.runtime.calibration import sha256
+from softgate.runtime.inputs.numbers import made_up
+from softgate.runtime.plausibility import Looks, looks
+from softgate.runtime.quota import usable_cpus
+from softgate.runtime.repository import SAMPLE_ROWS
+from softgate.runtime.session import Session
+from softgate.types import TensorSpec
+from softgate.workbench.ends import Ending
+from softgate.workbench.graph import GraphFacts, graph_facts
+
+# Of an axis that may have any size: rows of so many tokens are run.
+TOKENS = 16
+BATCHES = (1, 32)
+SECONDS_PER_BATCH = 0.3
+MOST_RUNS = 200
+HOLDS = {
+    Looks.SHARES: "probabilities",
+    Looks.LOG_SHARES: "log_probabilities",
+    Looks.NEARLY_SHARES: "probabilities",
+    Looks.UNIT: "probabilities",
+    Looks.NEGATIVE: "logits",
+    Looks.SCORES: "logits",
+}
+ENDS = {"Softmax": "probabilities", "LogSoftmax": "log_probabilities", "Sigmoid": "probabilities"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    name: str
+    type: str
+    shape: Sequence[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Output(Tensor):
+    ends_in: str
+    """The operators that make it, reshaping and casting left out; empty where nothing tells."""
+    holds: str | None
+    """logits, probabilities, log_probabilities, label or labels; None where nothing tells."""
+    n_columns: int | None
+    independent: bool
+    """Values between 0 and 1 that do not add up: labels that stand for themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    file: str
+    size_bytes: int
+    sha256: str
+    producer: str
+    ir_version: int
+    opsets: Mapping[str, int]
+    n_parameters: int
+    foreign_operators: Sequence[str]
+    external_data: Sequence[str]
+    n_nan: int
+    locales: Sequence[str]
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Output]
+    batch: int | None
+    """Rows at a time, None: any number."""
+    labels: Sequence[str]
+    """Names found in the graph, in the order of its columns."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Median time of a run, by its number of rows."""
+    notes: Sequence[str] = ()
+
+    @property
+    def answer(self) -> Output | None:
+        """The output that carries the answer, None where several could: raw scores before all else."""
+        for kind in ("logits", "log_probabilities", "probabilities"):
+            found = [output for output in self.outputs if output.holds == kind]
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
+
+    @property
+    def activation(self) -> str | None:
+        """softmax or sigmoid, None where the graph does not settle it."""
+        answer = self.answer
+        if answer is None or answer.n_columns is None:
+            return None
+        if answer.independent and answer.n_columns > 1:
+            return "sigmoid"
+        if any(output.holds == "labels" for output in self.outputs):
+            return "sigmoid"
+        named = any(output.holds == "label" for output in self.outputs) or bool(self.labels)
+        exclusive = answer.holds in ("probabilities", "log_probabilities") or answer.n_columns == 1 or named
+        return "softmax" if exclusive else None
+
+    @property
+    def n_classes(self) -> int | None:
+        """Classes told apart: one column stands for two of them."""
+        answer = self.answer
+        if answer is None or answer.n_columns is None:
+            return len(self.labels) or None
+        return 2 if answer.n_columns == 1 and self.activation == "softmax" else answer.n_columns
+
+
+def of_json(values: Mapping[str, Any]) -> Inspection:
+    """What `inspect` yielded, after its journey as JSON."""
+    inputs = [Tensor(**tensor) for tensor in values["inputs"]]
+    outputs = [Output(**output) for output in values["outputs"]]
+    return Inspection(**{**values, "inputs": inputs, "outputs": outputs})
+
+
+def inspect(path: str) -> Iterator[Mapping[str, Any]]:
+    """One Inspection, as JSON takes it. Raises GraphInvalid."""
+    content = _read(Path(path))
+    facts = graph_facts(content)
+    found = _of_file(Path(path), content, facts)
+    if facts.external:
+        # No session can be made of it: what the file itself says is all there is.
+        note = "Its weights lie in other files, which softgate does not read: save the model with its weights inside."
+        yield asdict(replace(found, notes=[note]))
+        return
+    session = Session(content, threads=usable_cpus())
+    yield asdict(_of_session(found, facts, session))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise GraphInvalid(f"{path}: cannot be read: {exc.strerror}.") from exc
+
+
+def _of_file(path: Path, content: bytes, facts: GraphFacts) -> Inspection:
+    return Inspection(
+        file=path.name,
+        size_bytes=len(content),
+        sha256=sha256(content),
+        producer=facts.producer,
+        ir_version=facts.ir_version,
+        opsets=facts.opsets,
+        n_parameters=facts.n_parameters,
+        foreign_operators=[f"{domain}:{name}" for domain, names in facts.foreign.items() for name in names],
+        external_data=[each.tensor for each in facts.external],
+        n_nan=sum(facts.nan.values()),
+        locales=sorted({locale or "en_US" for locale in facts.locales}),
+        inputs=(),
+        outputs=(),
+        batch=None,
+        labels=(),
+    )
+
+
+def _of_session(found: Inspection, facts: GraphFacts, session: Session) -> Inspection:
+    notes: list[str] = []
+    sizes = {spec.shape[0] for spec in session.inputs if spec.shape}
+    batch = sizes.pop() if len(sizes) == 1 else None
+    answers: Sequence[Any] = [None] * len(session.outputs)
+    seconds = {}
+    try:
+        answers = _run(session, facts, batch or SAMPLE_ROWS)
+        seconds = {str(rows): _time(session, facts, rows) for rows in BATCHES if batch in (None, rows)}
+    except EngineFailed as exc:
+        notes.append(f"It was not run: {exc}")
+    ends = {ending.output: ending for ending in facts.endings}
+    outputs = [
+        _output(spec, ends.get(spec.name), answer) for spec, answer in zip(session.outputs, answers, strict=True)
+    ]
+    inputs = [Tensor(spec.name, _type(spec), spec.shape) for spec in session.inputs]
+    seen = replace(found, inputs=inputs, outputs=outputs, batch=batch, seconds=seconds, notes=[*found.notes, *notes])
+    return replace(seen, labels=_labels(seen, facts, answers, session.outputs))
+
+
+def _labels(found: Inspection, facts: GraphFacts, answers: Sequence[Any], specs: Sequence[TensorSpec]) -> Sequence[str]:
+    """The likeliest list of names with one for each class; where classes cannot be counted, the likeliest of all."""
+    maps = [answer[0] for spec, answer in zip(specs, answers, strict=True) if spec.maps and answer]
+    lists = [[str(key) for key in row] for row in maps] + [list(names.names) for names in facts.classes]
+    columns = None if found.answer is None else found.answer.n_columns
+    fitting = [names for names in lists if columns in (None, len(names)) or (columns == 1 and len(names) == 2)]
+    return fitting[0] if fitting else ()
+
+
+def _output(spec: TensorSpec, ending: Ending | None, answer: Any) -> Output:
+    columns = spec.shape[1] if len(spec.shape) == 2 else None
+    holds, independent = None, False
+    last = ending.operators[-1] if ending is not None and ending.operators else ""
+    if spec.dtype.kind != "f" and not spec.maps:
+        # scikit-learn names the class; of labels that may hold at once it gives a 0 or 1 each.
+        holds = "labels" if len(spec.shape) == 2 and spec.shape[1] != 1 else "label"
+    elif spec.maps or len(spec.shape) <= 2:
+        values = _values(spec, answer)
+        if values is None:
+            holds, independent = ENDS.get(last), last == "Sigmoid"
+        else:
+            columns = values.shape[1]
+            # Rows all alike say nothing: a graph may answer 0 to everything that is made up.
+            alike = bool((values == values[0]).all())
+            seen = Looks.SCORES if alike or np.isnan(values).any() else looks(values)
+            holds = ENDS.get(last) or HOLDS[seen]
+            independent = holds == "probabilities" and (seen is Looks.UNIT or (alike and last == "Sigmoid"))
+    ends_in = " of ".join(ending.operators) if ending is not None else ""
+    return Output(spec.name, _type(spec), spec.shape, ends_in, holds, columns, independent)
+
+
+def _values(spec: TensorSpec, answer: Any) -> NDArray[np.floating] | None:
+    if answer is None:
+        return None
+    if spec.maps:
+        return np.array([list(row.values()) for row in answer], dtype=np.float64)
+    values: NDArray[np.floating] = np.asarray(answer)
+    values = values[:, None] if values.ndim == 1 else values
+    return values if values.ndim == 2 else None
+
+
+def _type(spec: TensorSpec) -> str:
+    if spec.maps:
+        return f"map of {'string' if spec.dtype.kind == 'O' else spec.dtype}"
+    return "string" if spec.dtype.kind == "O" else str(spec.dtype)
+
+
+def _run(session: Session, facts: GraphFacts, n_rows: int) -> Sequence[Any]:
+    names = [spec.name for spec in session.outputs]
+    try:
+        return session.run(names, _feed(session.inputs, n_rows, {}))
+    except EngineFailed:
+        if not facts.categories:
+            raise
+        # A category that an encoder does not know may be an error: take those that it knows.
+        return session.run(names, _feed(session.inputs, n_rows, _known(facts)))
+
+
+def _known(facts: GraphFacts) -> Mapping[str, Sequence[str]]:
+    """By input, strings that its encoder knows."""
+    return {each.input: each.values for each in facts.categories if each.input is not None and each.values}
+
+
+def _time(session: Session, facts: GraphFacts, n_rows: int) -> float:
+    names = [spec.name for spec in session.outputs]
+    feed = _feed(session.inputs, n_rows, _known(facts))
+    session.run(names, feed)
+    runs: list[float] = []
+    end = time.perf_counter() + SECONDS_PER_BATCH
+    while not runs or (time.perf_counter() < end and len(runs) < MOST_RUNS):
+        started = time.perf_counter()
+        session.run(names, feed)
+        runs.append(time.perf_counter() - started)
+    return median(runs)
+
+
+def _feed(
+    specs: Sequence[TensorSpec], n_rows: int, categories: Mapping[str, Sequence[str]]
+) -> Mapping[str, NDArray[np.generic]]:
+    """Made-up rows for a graph of which nothing but its inputs is known."""
+    feed = {}
+    for spec in specs:
+        sizes = [TOKENS if size is None else size for size in spec.shape[1:]]
+        values = made_up(spec.dtype, (n_rows, *sizes))
+        if "mask" in spec.name:
+            values = np.ones_like(values)
+        known = categories.get(spec.name)
+        if known and spec.dtype.kind == "O":
+            values = np.resize(np.array(known, dtype=object), values.shape)
+        feed[spec.name] = values
+    return feed

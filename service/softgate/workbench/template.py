@@ -1,0 +1,98 @@
+"""The card that `softgate init` writes: complete, each line saying what it is for."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from softgate.workbench.inspect import Inspection, Output, Tensor
+
+MULTI_LABEL = "sigmoid"
+CARD = """\
+# Written by softgate init for {file}: {producer}; it takes {inputs}.
+name = {name}
+activation = {activation}
+# version = 1                       # pin one; else the highest is served
+
+[input]
+kind = {kind}
+{input_lines}
+
+[output]
+{tensor}kind = {holds}
+
+[routing]
+fallback = "human"                  # where a row goes that no {route} is sure of
+# abstain = "human"                 # where a row goes that is out of scope
+# threshold = 0.8                   # least probability of a {route}; overrides a fitted one
+precision = 0.95                    # promise of a fitted threshold: this share of what is routed is right ...
+risk = 0.1                          # ... broken with at most this chance over the draw of the data
+out_of_scope = 0.05                 # share of in-scope rows that the out-of-scope gate may turn away
+coverage = 0.95                     # of the prediction set
+clarify = 3                         # ask back when the prediction set spans 2 to so many routes; 0: never
+{priority}
+[routing.routes]                    # label -> route; a label without one is its own route
+# {label} = "somewhere"
+
+[serving]
+max_batch = 32                      # most rows in one run of the graph
+max_delay_ms = 0                    # how long an idle model waits for more rows
+max_queue = 1024                    # rows that may wait; more are refused
+
+[monitoring]
+alarm_every = 10000                 # at most one false drift alarm per so many rows, on average
+"""
+INPUT_LINES: Mapping[str, str] = {
+    "tensor": """\
+# tensor = "features"               # name of the graph's input, where the card should hold it to it
+# columns = ["age", "height"]       # names of the features of one matrix: rows may be objects then
+# missing = true                    # null stands for a number that is not known (NaN)""",
+    "text": """\
+# tensor = "input_ids"              # names of the graph's inputs, where they have others
+# attention_mask = "attention_mask"
+# token_type_ids = "token_type_ids"
+max_tokens = 512                    # a text is cut after so many tokens, or where tokenizer.json cuts it""",
+    "image": """\
+# size = [224, 224]                 # height, width; default: the graph's own
+# tensor = "pixels"                 # name of the graph's input
+# layout = "nchw"                   # nchw | nhwc; default: where the graph settles it
+# resample = "bilinear"             # bilinear | bicubic | nearest
+# color = "rgb"                     # rgb | bgr | grayscale; default: by the number of channels
+# scale = 0.00392156862745098       # x = (pixel * scale - mean) / std
+# mean = [0.485, 0.456, 0.406]
+# std = [0.229, 0.224, 0.225]
+# fit = "stretch"                   # stretch | crop""",
+}
+
+
+def render(found: Inspection, *, name: str, answer: Output, activation: str, labels: Sequence[str], kind: str) -> str:
+    """classifier.toml for this graph."""
+    carrying = [output for output in found.outputs if output.holds not in (None, "label", "labels")]
+    first = json.dumps(labels[0], ensure_ascii=False)
+    several = activation == MULTI_LABEL
+    return CARD.format(
+        file=_one_line(found.file),
+        producer=_one_line(found.producer) or "no producer named",
+        inputs=_one_line(shown(found.inputs)),
+        name=json.dumps(name),
+        activation=json.dumps(activation),
+        kind=json.dumps(kind),
+        input_lines=INPUT_LINES[kind],
+        tensor=f"tensor = {json.dumps(answer.name, ensure_ascii=False)}\n" if len(carrying) > 1 else "",
+        holds=json.dumps(answer.holds),
+        route="label" if several else "route",
+        priority=f"# priority = [{first}]   # of several labels that hold, those that count first\n" if several else "",
+        label=first,
+    )
+
+
+def shown(tensors: Sequence[Tensor]) -> str:
+    """Tensors as messages and comments name them."""
+    return ", ".join(f"{tensor.name} {tensor.type} [{_sizes(tensor.shape)}]" for tensor in tensors)
+
+
+def _sizes(shape: Sequence[int | None]) -> str:
+    return ", ".join("any" if size is None else str(size) for size in shape)
+
+
+def _one_line(text: str) -> str:
+    """What a stranger's file says of itself must not break out of a comment."""
+    return "".join(character if character.isprintable() else " " for character in text)[:200]

@@ -1,0 +1,114 @@
+"""What `inspect` says of a graph, as JSON and as a table."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hostile
+from graphs import bag_of_words, linear, one_row, softmax_of, zipped
+from softgate.commands import inspect
+from softgate.errors import GraphInvalid
+from softgate.runtime.calibration import sha256
+from softgate.workbench.inspect import Inspection
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "graph.onnx"
+
+
+def told(path: Path, capsys: pytest.CaptureFixture[str], model: bytes) -> dict[str, Any]:
+    path.write_bytes(model)
+    inspect.run(path, memory_mb=512, seconds=10, as_json=True)
+    values: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return values
+
+
+def table(path: Path, capsys: pytest.CaptureFixture[str], model: bytes) -> str:
+    path.write_bytes(model)
+    inspect.run(path, memory_mb=512, seconds=10, as_json=False)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_json_holds_every_field(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = softmax_of(4)
+
+    found = told(path, capsys, model)
+
+    assert list(found) == [*(field.name for field in fields(Inspection)), "answer", "activation", "n_classes"]
+    assert (found["file"], found["size_bytes"], found["sha256"]) == ("graph.onnx", len(model), sha256(model))
+    assert found["inputs"] == [{"name": "features", "type": "float32", "shape": [None, 4]}]
+    assert (found["answer"], found["activation"], found["n_classes"]) == ("probabilities", "softmax", 4)
+    (output,) = found["outputs"]
+    assert (output["ends_in"], output["holds"], output["n_columns"]) == ("Softmax", "probabilities", 4)
+    assert found["batch"] is None
+    assert set(found["seconds"]) == {"1", "32"}
+    assert all(seconds > 0 for seconds in found["seconds"].values())
+
+
+def test_raw_scores_settle_no_activation(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(path, capsys, linear(np.eye(4, dtype=np.float32)))
+
+    assert (found["outputs"][0]["holds"], found["activation"], found["n_classes"]) == ("logits", None, 4)
+    assert found["n_parameters"] == 16
+
+
+def test_names_of_classes_are_found(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(path, capsys, zipped(["cat", "dog", "eel"]))
+
+    assert (found["labels"], found["activation"], found["answer"]) == (["cat", "dog", "eel"], "softmax", "maps")
+
+
+def test_a_fixed_batch_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(path, capsys, bag_of_words())["batch"] is None
+    assert told(path, capsys, one_row(4))["notes"]
+
+
+def test_external_data_is_told_and_not_followed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(path, capsys, hostile.external_weights("/etc/passwd"))
+
+    assert (found["external_data"], found["outputs"], found["answer"]) == (["weights"], [], None)
+    assert "lie in other files" in found["notes"][0]
+
+
+def test_nan_weights_are_counted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(path, capsys, hostile.sick_weights())["n_nan"] == 1
+
+
+def test_the_table_says_the_same(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = table(path, capsys, softmax_of(4))
+
+    for words in (
+        "graph.onnx",
+        "input features float32 [any, 4]",
+        "output probabilities float32 [any, 4]: probabilities, by Softmax",
+        "activation softmax",
+        "classes 4, not named",
+        "batch any number of rows",
+        "time, batch 32",
+    ):
+        assert words in shown
+
+
+def test_the_table_says_what_is_not_settled(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "init asks for softmax or sigmoid" in table(path, capsys, linear(np.eye(4, dtype=np.float32)))
+    assert "external data weights" in table(path, capsys, hostile.external_weights("weights.bin"))
+
+
+@pytest.mark.parametrize(
+    "model", [hostile.truncated(), hostile.foreign_operator(), hostile.endless_loop()], ids=["half", "foreign", "loop"]
+)
+def test_what_cannot_be_looked_at_is_an_error_of_ours(path: Path, model: bytes) -> None:
+    path.write_bytes(model)
+
+    with pytest.raises(GraphInvalid):
+        inspect.run(path, memory_mb=256, seconds=2, as_json=True)
+
+
+def test_a_file_that_is_not_there(path: Path) -> None:
+    with pytest.raises(GraphInvalid, match="there is no such file"):
+        inspect.run(path, memory_mb=256, seconds=2, as_json=True)
