@@ -8,7 +8,6 @@ from typer.main import get_command
 
 from servers import Served, served
 from softgate.numerics.activations import ACTIVATIONS
-from softgate.runtime.card import SINGLE_LABEL
 from softgate.runtime.inputs import INPUTS
 from softgate.runtime.outputs import OUTPUTS
 from softgate.settings import Settings
@@ -69,7 +68,7 @@ def test_every_command_and_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "values"), [("activation", SINGLE_LABEL), ("input.kind", INPUTS), ("output.kind", OUTPUTS)]
+    ("key", "values"), [("activation", ACTIVATIONS), ("input.kind", INPUTS), ("output.kind", OUTPUTS)]
 )
 def test_every_registry_key_of_the_card(key: str, values: tuple[str, ...]) -> None:
     (row,) = [line for line in REFERENCE.splitlines() if line.startswith(f"| `{key}` ")]

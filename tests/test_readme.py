@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.special import softmax
 
-from graphs import bag_of_words, word_tokenizer
+from graphs import bag_of_words, word_tokenizer, zipped
 from servers import environment, served
 from tools import tool
 
@@ -54,7 +55,7 @@ def run(command: str, folder: Path = ROOT) -> str:
 
 
 def test_the_first_example_answers_as_shown() -> None:
-    (curl,) = [command for command in COMMANDS if command.startswith("curl")]
+    curl = next(command for command in COMMANDS if command.startswith("curl"))
     with served(ROOT / "models") as server:
         answer = json.loads(run(curl.replace("http://127.0.0.1:8080", server.url)))
 
@@ -80,12 +81,36 @@ def test_the_card_of_the_readme_is_calibrated_and_served(tmp_path: Path) -> None
     rows = ["send,transfer", "send,balance", "account,balance", "rain,weather", "joke,joke", "laugh,joke", "sun,joke"]
     (tmp_path / "validation.csv").write_text("text,label\n" + "\n".join(rows * 20) + "\n")
     (calibrate,) = [command for command in COMMANDS if " calibrate " in command]
-    (serve,) = [command for command in COMMANDS if " serve " in command]
+    serve = next(command for command in COMMANDS if " serve " in command)
 
     run(calibrate, tmp_path)
 
     with served(tmp_path / serve.split()[-1]) as server:
         assert server.predict("yours", inputs="send money").json()["calibration"] is not None
+
+
+def test_a_digit_is_read_from_its_file() -> None:
+    (curl,) = [command for command in COMMANDS if "--data-binary" in command]
+
+    with served(ROOT / "models" / "digits") as server:
+        answer = json.loads(run(curl.replace("http://127.0.0.1:8080", server.url)))
+
+    assert answer["predictions"][0]["label"] == "3"
+
+
+def test_a_graph_is_served_two_commands_later(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(zipped(["setosa", "versicolor", "virginica"]))
+    init, serve = [command for command in COMMANDS if " init " in command or " serve " in command][:2]
+
+    run(init, tmp_path)
+
+    features = [1.0, 0.0, 2.0]
+    with served(tmp_path / serve.split()[-1]) as server:
+        (answer,) = server.predict("yours", inputs=[features]).json()["predictions"]
+    labels = ["virginica", "setosa", "versicolor"]
+    expected = dict(zip(labels, sorted(softmax(features), reverse=True), strict=True))
+    assert answer["probabilities"] == pytest.approx(expected, abs=1e-6)
+    assert list(answer["probabilities"]) == labels
 
 
 def test_make_serve_and_make_test_lead_the_readme() -> None:
