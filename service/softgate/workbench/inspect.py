@@ -205,9 +205,10 @@ def _output(spec: TensorSpec, ending: Ending | None, answer: Any) -> Output:
             holds, independent = ENDS.get(last), last == "Sigmoid"
         else:
             columns = values.shape[1]
-            # Rows all alike say nothing: a graph may answer 0 to everything that is made up.
+            seen = Looks.SCORES if np.isnan(values).any() else looks(values)
+            # Rows all alike may lie between 0 and 1 by chance: a graph may answer 0 to everything that is made up.
             alike = bool((values == values[0]).all())
-            seen = Looks.SCORES if alike or np.isnan(values).any() else looks(values)
+            seen = Looks.SCORES if alike and seen is Looks.UNIT else seen
             holds = ENDS.get(last) or HOLDS[seen]
             independent = holds == "probabilities" and (seen is Looks.UNIT or (alike and last == "Sigmoid"))
     ends_in = " of ".join(ending.operators) if ending is not None else ""
