@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 # Of a value from its range, and of a row's sum from 1 before it is called something else: a graph that computes in
 # float16 rounds the sum of 150 classes by about 1e-3.
 SLACK = 2e-3
-# Of a row's sum from 1 to be called no accident.
+# Of a row's sum from 1 to be called no accident, in a wider type.
 ROUNDING = 1e-5
 
 
@@ -62,10 +62,11 @@ def looks(values: NDArray[np.floating]) -> Looks:
     """What rows of values, none of them NaN, look like."""
     exact = values.astype(np.float64)
     several = exact.shape[1] > 1
+    rounding = SLACK if values.dtype == np.float16 else ROUNDING
     if ((exact >= -SLACK) & (exact <= 1 + SLACK)).all():
-        return _sums(exact, Looks.SHARES) if several else Looks.UNIT
+        return _sums(exact, Looks.SHARES, rounding) if several else Looks.UNIT
     if (exact <= SLACK).all():
-        found = _sums(np.exp(exact), Looks.LOG_SHARES) if several else Looks.NEGATIVE
+        found = _sums(np.exp(exact), Looks.LOG_SHARES, rounding) if several else Looks.NEGATIVE
         return Looks.NEGATIVE if found is Looks.UNIT else found
     return Looks.SCORES
 
@@ -89,9 +90,9 @@ def doubts(values: NDArray[np.floating], *, kind: str, columns: Columns) -> tupl
     return found if mistake is None else (*found, mistake)
 
 
-def _sums(shares: NDArray[np.float64], exactly: Looks) -> Looks:
+def _sums(shares: NDArray[np.float64], exactly: Looks, rounding: float) -> Looks:
     off = float(np.abs(shares.sum(axis=1) - 1).max())
-    if off <= ROUNDING:
+    if off <= rounding:
         return exactly
     return Looks.NEARLY_SHARES if off <= SLACK else Looks.UNIT
 
