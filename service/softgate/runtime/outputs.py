@@ -129,9 +129,6 @@ class Head:
         values = self._of_maps(output) if self.spec.maps else np.asarray(output)
         if values.ndim == 1:
             values = values[:, None]
-        if self.one_logit and values.shape[1:] == (2,):
-            # scikit-learn's raw scores of two classes: declared as one, given as (-x, x).
-            values = values[:, 1:]
         if values.ndim != 2 or values.shape[1] not in ({1, 2} if self._pads else {len(self._labels)}):
             raise GraphInvalid(
                 f"The graph gave an output of shape {values.shape}; wanted {len(self._labels)} columns, "
