@@ -17,12 +17,15 @@ from softgate.policy.catalogue import Catalogue
 from softgate.runtime.counts import Counts
 from softgate.runtime.repository import find_bundles
 from softgate.settings import Settings
-from softgate.web import errors, schema
+from softgate.web import errors
 from softgate.web.app import Parts, create_api, create_app
 from softgate.web.metrics import Exposition, layout, web_counts
 from softgate.web.middleware import REQUEST_ID_KEY
 from softgate.web.protocols import PROTOCOLS
 from softgate.web.protocols.native import PredictBody
+from softgate.web.schema.answers import EXAMPLE_ANSWER, PredictAnswer
+from softgate.web.schema.problems import PROBLEMS, Problem, problems
+from softgate.web.schema.requests import EXAMPLE_REQUESTS, PredictRequest
 
 PREDICT = "/v1/models/{model}/predict"
 
@@ -102,7 +105,7 @@ def test_the_decoder_knows_the_fields_that_are_documented_with_their_limits_and_
     """Two declarations of one wire: the decoder's, for speed, and the published one. They may not part."""
     (decoded,), components = msgspec.json.schema_components([PredictBody])
     wire = components["PredictBody"]["properties"]
-    documented = schema.PredictRequest.model_json_schema()["properties"]
+    documented = PredictRequest.model_json_schema()["properties"]
 
     assert decoded == {"$ref": "#/$defs/PredictBody"}
     assert list(wire) == list(documented)
@@ -122,12 +125,12 @@ def _kinds(field: dict[str, Any]) -> list[str]:
 
 
 def test_the_documented_examples_are_valid() -> None:
-    for example in schema.EXAMPLE_REQUESTS.values():
-        schema.PredictRequest.model_validate(example)
-    schema.PredictAnswer.model_validate(schema.EXAMPLE_ANSWER)
-    for status, answer in schema.problems(*schema.PROBLEMS).items():
+    for example in EXAMPLE_REQUESTS.values():
+        PredictRequest.model_validate(example)
+    PredictAnswer.model_validate(EXAMPLE_ANSWER)
+    for status, answer in problems(*PROBLEMS).items():
         example = answer["content"][errors.PROBLEM_JSON]["example"]
-        assert schema.Problem.model_validate(example).status == status
+        assert Problem.model_validate(example).status == status
         assert example["code"] in errors.codes()
 
 

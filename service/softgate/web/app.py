@@ -16,11 +16,13 @@ from softgate import __version__
 from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.catalogue import Catalogue
 from softgate.settings import Settings
-from softgate.web import docs, errors, health, models, schema
+from softgate.web import docs, errors, health, models
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
 from softgate.web.metrics import CONTENT_TYPE, Exposition, WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge, read_request
 from softgate.web.protocols import PROTOCOLS, Protocol
+from softgate.web.schema.problems import PROBLEMS, problems
+from softgate.web.schema.published import PUBLISHED, Published
 
 logger = logging.getLogger("softgate.web")
 
@@ -69,7 +71,7 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for published in schema.PUBLISHED:
+    for published in PUBLISHED:
         _publish(api, published, protocols[published.protocol], parts)
     api.include_router(models.routes(parts.catalogue))
     api.include_router(health.routes(parts.catalogue))
@@ -114,7 +116,7 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     return lifespan
 
 
-def _publish(app: FastAPI, published: schema.Published, protocol: Protocol, parts: Parts) -> None:
+def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Parts) -> None:
     """
     Document a protocol's path, and answer its 405s.
 
@@ -145,7 +147,7 @@ def _publish(app: FastAPI, published: schema.Published, protocol: Protocol, part
             response_model=published.answer,
             responses={
                 200: {"content": {"application/json": {"example": published.example}}},
-                **schema.problems(*schema.PROBLEMS),
+                **problems(*PROBLEMS),
             },
             openapi_extra={
                 "requestBody": {"required": True, "content": dict(published.bodies)},

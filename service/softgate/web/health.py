@@ -3,29 +3,28 @@
 from fastapi import APIRouter, Response
 
 from softgate.policy.catalogue import Catalogue
-from softgate.web import schema
+from softgate.web.schema.models import Health
+from softgate.web.schema.problems import without_input
 
 
 def routes(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/livez", summary="Is the process alive?", response_model_exclude_none=True)
-    async def livez() -> schema.Health:
+    async def livez() -> Health:
         """The event loop turns. Says nothing of models: a model that loads slowly is no reason for a restart."""
-        return schema.Health(status="ok")
+        return Health(status="ok")
 
     @router.get(
         "/readyz",
         summary="May it be sent traffic?",
         response_model_exclude_none=True,
-        responses={503: {"model": schema.Health, "description": "Not ready"}, **schema.without_input()},
+        responses={503: {"model": Health, "description": "Not ready"}, **without_input()},
     )
-    async def readyz(response: Response, verbose: str | None = None) -> schema.Health:
+    async def readyz(response: Response, verbose: str | None = None) -> Health:
         """Every model is loaded, warm, and has reproduced its golden rows. `?verbose` says what is missing."""
         response.status_code = 200 if catalogue.ready else 503
         states = {name: catalogue.waiting.get(name, "ready") for name in catalogue.bundles}
-        return schema.Health(
-            status="ok" if catalogue.ready else "not ready", models=None if verbose is None else states
-        )
+        return Health(status="ok" if catalogue.ready else "not ready", models=None if verbose is None else states)
 
     return router

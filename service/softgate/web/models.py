@@ -4,27 +4,28 @@ from fastapi import APIRouter
 
 from softgate.policy.catalogue import Catalogue
 from softgate.runtime.repository import Bundle
-from softgate.web import schema
+from softgate.web.schema.models import Calibration, Model, ModelList, ModelSummary
+from softgate.web.schema.problems import problems, without_input
 
 
 def routes(catalogue: Catalogue) -> APIRouter:
     router = APIRouter(prefix="/v1/models", tags=["models"])
 
     @router.get("", summary="The models served")
-    async def list_models() -> schema.ModelList:
+    async def list_models() -> ModelList:
         """Name, version, kind of input and calibration of each; `ready` once it answers."""
-        return schema.ModelList(models=[_summary(catalogue, bundle) for bundle in catalogue.bundles.values()])
+        return ModelList(models=[_summary(catalogue, bundle) for bundle in catalogue.bundles.values()])
 
-    @router.get("/{model}", summary="One model", responses=schema.problems(404) | schema.without_input())
-    async def get_model(model: str) -> schema.Model:
+    @router.get("/{model}", summary="One model", responses=problems(404) | without_input())
+    async def get_model(model: str) -> Model:
         """Its labels, its routing, its calibration and the evidence for it."""
         return _model(catalogue, catalogue.bundle(model))
 
     return router
 
 
-def _summary(catalogue: Catalogue, bundle: Bundle) -> schema.ModelSummary:
-    return schema.ModelSummary(
+def _summary(catalogue: Catalogue, bundle: Bundle) -> ModelSummary:
+    return ModelSummary(
         name=bundle.name,
         version=bundle.version,
         ready=bundle.name not in catalogue.waiting,
@@ -35,8 +36,8 @@ def _summary(catalogue: Catalogue, bundle: Bundle) -> schema.ModelSummary:
     )
 
 
-def _model(catalogue: Catalogue, bundle: Bundle) -> schema.Model:
-    return schema.Model(
+def _model(catalogue: Catalogue, bundle: Bundle) -> Model:
+    return Model(
         **_summary(catalogue, bundle).model_dump(),
         sha256=bundle.model_sha256,
         labels=list(bundle.labels),
@@ -45,11 +46,11 @@ def _model(catalogue: Catalogue, bundle: Bundle) -> schema.Model:
     )
 
 
-def _calibration(bundle: Bundle) -> schema.Calibration | None:
+def _calibration(bundle: Bundle) -> Calibration | None:
     calibration = bundle.calibration
     if calibration is None:
         return None
-    return schema.Calibration(
+    return Calibration(
         id=calibration.id,
         temperature=calibration.temperature,
         noise=calibration.noise,

@@ -1,7 +1,7 @@
 """
 The native protocol: `POST /v1/models/{model}/predict`.
 
-What is documented of it stands in `web/schema.py`; a test holds the two together.
+What is documented of it stands in `web/schema/`; a test holds the two together.
 """
 
 import re

@@ -1,0 +1,63 @@
+"""What a client gets instead of an answer, as the paths document it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from softgate.web import errors
+from softgate.web.schema.form import Exact
+
+# Status → what it means, and a code and detail that come with it.
+PROBLEMS: Mapping[int, tuple[str, str, str]] = {
+    400: ("The body is not what the model takes", "shape_mismatch", "Expected 4 features per row; row 2 has 3."),
+    404: ("No such model, or not this version", "unknown_model", "Expected the name of a served model: clinc150."),
+    413: ("The body is too large", "body_too_large", "Expected a body of at most 4194304 bytes; got 9000000."),
+    415: (
+        "The body is compressed",
+        "unsupported_encoding",
+        "Expected a body without Content-Encoding; got a compressed one.",
+    ),
+    429: (
+        "The queue is full",
+        "overloaded",
+        "Expected at most 1024 rows in the queue; it holds 1020, and 32 more came.",
+    ),
+    500: ("The graph failed", "engine_failed", errors.UNTOLD),
+    503: ("The model is still loading", "not_ready", "clinc150 is not ready yet."),
+}
+EXAMPLE_REQUEST_ID = "5f0c8a1f6f0e4b7a"
+
+
+class Problem(Exact):
+    """An RFC 9457 problem. `code` never changes; `detail` says what was got and what was wanted."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a path, each with an example, as FastAPI's `responses` takes them."""
+    form = Problem.model_json_schema()
+    found: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        description, code, detail = PROBLEMS[status]
+        example = msgspec.json.decode(
+            errors.encode(errors.Problem(status, code, detail), request_id=EXAMPLE_REQUEST_ID)
+        )
+        found[status] = {
+            "description": description,
+            "content": {errors.PROBLEM_JSON: {"schema": form, "example": example}},
+        }
+    return found
+
+
+def without_input() -> dict[int | str, dict[str, Any]]:
+    """For a path that takes nothing a client could get wrong; keeps FastAPI from documenting its own 422."""
+    return {
+        "4XX": {"description": "Refused", "content": {errors.PROBLEM_JSON: {"schema": Problem.model_json_schema()}}}
+    }
