@@ -14,7 +14,7 @@ from graphs import LABELS, bag_of_words, graph, linear, softmax_of, tensor, word
 from softgate.commands import init
 from softgate.commands.check import check
 from softgate.errors import CardInvalid, GraphInvalid, ModelError
-from softgate.runtime.card import RoutingCard, ServingCard, read_card
+from softgate.runtime.card import Profile, RoutingCard, ServingCard, read_card
 from softgate.runtime.contained import Limits
 from softgate.runtime.repository import Model, read_bundle
 from softgate.workbench.answers import FAILED
@@ -194,8 +194,8 @@ def test_the_card_mentions_every_key(tmp_path: Path, activation: str, kind: str)
     card = read_card(folder / "classifier.toml")
     keys = {field.name for part in (RoutingCard, ServingCard, type(card.input.keys)) for field in fields(part)}
     keys |= {"name", "activation", "version", "kind", "alarm_every", "fallback"}
-    # Tables of their own, for those who need them; a single label never holds beside another.
-    keys -= {"thresholds", "profiles"} | (set() if activation == "sigmoid" else {"priority"})
+    # A single label never holds beside another.
+    keys -= set() if activation == "sigmoid" else {"priority"}
     missing = {key for key in keys if not re.search(rf"^#? ?\[?(routing\.)?{key}\b", text, re.MULTILINE)}
     assert missing == set()
 
@@ -212,6 +212,23 @@ def test_the_optional_lines_of_the_card_are_valid_when_uncommented(tmp_path: Pat
     card = read_card(path)
     assert (card.version, card.routing.threshold, card.routing.priority) == (1, 0.8, ("transfer",))
     assert dict(card.routing.routes) == {"transfer": "somewhere"}
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("labels", [LABELS, ('say "hi"', "b", "c", "a.b = [\\u0041] # {é}")], ids=["plain", "odd"])
+def test_the_optional_tables_of_the_card_load_when_uncommented(
+    tmp_path: Path, activation: str, labels: tuple[str, ...]
+) -> None:
+    folder = make(tmp_path, bare_gemm(), activation=activation, labels=labels_file(tmp_path, *labels))
+    path = folder / "classifier.toml"
+    text = path.read_text()
+
+    path.write_text(re.sub(r'^# (?=\[|"|precision = |risk = )', "", text, flags=re.MULTILINE))
+
+    routing = read_bundle(folder).card.routing
+    assert dict(routing.routes) == {labels[0]: "somewhere"}
+    assert dict(routing.thresholds) == {labels[-1]: 0.9}
+    assert dict(routing.profiles) == {"high_risk": Profile(precision=0.99, risk=0.05)}
 
 
 def test_what_a_file_says_of_itself_does_not_break_out_of_its_comment(tmp_path: Path) -> None:

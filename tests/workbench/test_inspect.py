@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 import hostile
-from graphs import bag_of_words, linear, one_row, softmax_of, zipped
+from graphs import bag_of_words, graph, linear, one_row, softmax_of, tensor, zipped
 from softgate.commands import inspect
 from softgate.errors import GraphInvalid
 from softgate.runtime.calibration import sha256
@@ -107,6 +108,45 @@ def test_what_cannot_be_looked_at_is_an_error_of_ours(path: Path, model: bytes) 
 
     with pytest.raises(GraphInvalid):
         inspect.run(path, memory_mb=256, seconds=2, as_json=True)
+
+
+def words(pattern: str) -> bytes:
+    """texts → how often they hold two words, by a tokenizer as skl2onnx writes it."""
+    return graph(
+        [
+            helper.make_node(
+                "Tokenizer",
+                ["text"],
+                ["tokens"],
+                domain="com.microsoft",
+                mark=0,
+                mincharnum=1,
+                pad_value="#",
+                tokenexp=pattern,
+            ),
+            helper.make_node("Squeeze", ["tokens", "axis"], ["words"]),
+            helper.make_node(
+                "TfIdfVectorizer",
+                ["words"],
+                ["logits"],
+                mode="TF",
+                min_gram_length=1,
+                max_gram_length=1,
+                max_skip_count=0,
+                ngram_counts=[0],
+                ngram_indexes=[0, 1],
+                pool_strings=["rain", "sun"],
+            ),
+        ],
+        [tensor("text", np.object_, "batch", 1)],
+        [tensor("logits", np.float32, "batch", 2)],
+        {"axis": np.array([1])},
+    )
+
+
+def test_a_tokenizer_that_is_not_the_librarys_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "31 % with word pairs" in table(path, capsys, words("[a-zA-Z0-9_]+"))
+    assert "31 %" not in table(path, capsys, words(r"[\p{L}\p{N}_][\p{L}\p{N}_]+"))
 
 
 def test_a_file_that_is_not_there(path: Path) -> None:

@@ -63,6 +63,8 @@ class GraphFacts:
     categories: tuple[Categories, ...]
     locales: tuple[str, ...]
     """Of each StringNormalizer; "" where it names none, and the engine takes en_US."""
+    token_patterns: tuple[str, ...]
+    """Of each Tokenizer of onnxruntime: the expression that a token matches; "" where it splits otherwise."""
 
 
 def graph_facts(data: bytes) -> GraphFacts:
@@ -117,6 +119,9 @@ def _facts(model: ModelProto) -> GraphFacts:
         classes=tuple(class_names(model, nodes)),
         categories=tuple(categories(model.graph)),
         locales=tuple(string(node, "locale") for node in nodes if node.op_type == "StringNormalizer"),
+        token_patterns=tuple(
+            string(node, "tokenexp") for node in nodes if (node.domain, node.op_type) == ("com.microsoft", "Tokenizer")
+        ),
     )
 
 

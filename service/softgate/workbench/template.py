@@ -30,7 +30,14 @@ coverage = 0.95                     # of the prediction set
 clarify = 3                         # ask back when the prediction set spans 2 to so many routes; 0: never
 {priority}
 [routing.routes]                    # label -> route; a label without one is its own route
-# {label} = "somewhere"
+# {first} = "somewhere"
+
+# [routing.thresholds]              # {route} -> its own threshold, before any other
+# {last} = 0.9
+
+# [routing.profiles.high_risk]      # a promise of its own, for requests that name this profile
+# precision = 0.99
+# risk = 0.05
 
 [serving]
 max_batch = 32                      # most rows in one run of the graph
@@ -66,7 +73,8 @@ max_tokens = 512                    # a text is cut after so many tokens, or whe
 def render(found: Inspection, *, name: str, answer: Output, activation: str, labels: Sequence[str], kind: str) -> str:
     """classifier.toml for this graph."""
     carrying = [output for output in found.outputs if output.holds not in (None, "label", "labels")]
-    first = json.dumps(labels[0], ensure_ascii=False)
+    # Two of them: where the first is sent elsewhere, it is no longer a route that may have a threshold.
+    first, last = (json.dumps(label, ensure_ascii=False) for label in (labels[0], labels[-1]))
     several = activation == MULTI_LABEL
     return CARD.format(
         file=_one_line(found.file),
@@ -80,7 +88,8 @@ def render(found: Inspection, *, name: str, answer: Output, activation: str, lab
         holds=json.dumps(answer.holds),
         route="label" if several else "route",
         priority=f"# priority = [{first}]   # of several labels that hold, those that count first\n" if several else "",
-        label=first,
+        first=first,
+        last=last,
     )
 
 
