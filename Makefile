@@ -34,8 +34,8 @@ bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn
 	$(BIN)/python tests/bench/bench_selection.py
 
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
-	$(COMPILE) --extra text --extra image --extra build --output-file requirements.txt
-	$(COMPILE) --extra text --extra image --extra build --extra test --extra lint --extra lock \
+	$(COMPILE) --extra text --extra image --extra report --extra build --output-file requirements.txt
+	$(COMPILE) --extra text --extra image --extra report --extra build --extra test --extra lint --extra lock \
 		--constraint requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) --extra exporters --constraint requirements-dev.txt --no-emit-package torch \
 		--output-file requirements-exporters.txt
