@@ -11,7 +11,7 @@ import pytest
 from shared_data import clinc_logits
 from softgate.numerics.activations import softmax, sparsemax
 from softgate.numerics.confidence import max_probability
-from softgate.numerics.scores import expected_calibration_error
+from softgate.numerics.reliability import expected_calibration_error
 from softgate.numerics.temperature import (
     TemperatureFit,
     apply_temperature,

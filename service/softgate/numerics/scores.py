@@ -82,54 +82,6 @@ def brier_score(probabilities: Probabilities, targets: Targets) -> float:
     return float(np.mean(np.maximum(squares, 0.0)))
 
 
-def expected_calibration_error(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], *, n_bins: int = 15
-) -> float:
-    """
-    Expected calibration error (ECE): mean gap between confidence and accuracy, over bins of equal width.
-
-    ECE = sum_b (n_b / n) * |accuracy_b - confidence_b|
-
-    Parameters
-    ----------
-    confidence : array of shape (n_rows,)
-        In [0, 1]. Bin b holds (b / n_bins, (b + 1) / n_bins]; the value 0 is in the first.
-    correct : array of shape (n_rows,)
-        Whether the prediction was right, as truth values or 0 and 1.
-    n_bins : int
-        At least 1. An empty bin adds nothing.
-
-    Returns
-    -------
-    float
-        In [0, 1]; biased upwards in small samples.
-
-    Raises
-    ------
-    ValueError
-        If there are no rows, the shapes differ, a confidence is outside [0, 1]
-        or n_bins is below 1.
-
-    References
-    ----------
-    Guo, Pleiss, Sun & Weinberger (2017), "On calibration of modern neural
-    networks".
-    """
-    if confidence.ndim != 1 or confidence.shape != correct.shape:
-        raise ValueError(f"Expected one confidence per outcome; got shapes {confidence.shape} and {correct.shape}.")
-    if not confidence.size:
-        raise ValueError("Expected at least one row; got none.")
-    if not (confidence.min() >= 0 and confidence.max() <= 1):
-        raise ValueError(f"Expected confidence in [0, 1]; got {confidence.min()} to {confidence.max()}.")
-    if n_bins < 1:
-        raise ValueError(f"Expected n_bins of at least 1; got {n_bins}.")
-    upper_edges = np.arange(1, n_bins + 1) / n_bins
-    # side="left": a confidence equal to an edge belongs below it.
-    bins = np.searchsorted(upper_edges, confidence, side="left")
-    gaps = np.bincount(bins, confidence - correct, minlength=n_bins)
-    return float(np.sum(np.abs(gaps)) / confidence.size)
-
-
 def _of_targets(probabilities: Probabilities, targets: Targets) -> NDArray[np.float64]:
     n_rows, n_classes = probabilities.shape
     check_targets(targets, n_rows=n_rows, n_classes=n_classes)

@@ -21,7 +21,8 @@ from softgate import __version__
 from softgate.errors import DataInvalid, ModelError
 from softgate.numerics.activations import ACTIVATIONS
 from softgate.numerics.confidence import max_probability
-from softgate.numerics.scores import brier_score, expected_calibration_error, negative_log_likelihood
+from softgate.numerics.reliability import expected_calibration_error
+from softgate.numerics.scores import brier_score, negative_log_likelihood
 from softgate.numerics.temperature import (
     TEMPERATURE_RANGE,
     TemperatureFit,
