@@ -103,7 +103,7 @@ def noisy_likelihood(logits: Logits, targets: NDArray[np.integer], beta: float) 
     """
     rows = target_likelihood(logits, targets, beta)
     p, uniform = np.exp(rows.log_p), 1.0 / logits.shape[1]
-    noise = _most_likely_noise(p, uniform)
+    noise = most_likely_noise(p, uniform)
     if noise == 0.0:
         # Not through p: ln p is exact where p is not.
         means = np.mean(rows, axis=1)
@@ -152,13 +152,59 @@ def binary_likelihood(logits: Logits, targets: NDArray[np.generic], beta: float)
     return loss, slope, curvature
 
 
-def _most_likely_noise(p: Column, uniform: float) -> float:
-    """The share eps in [0, MAX_NOISE] that makes mean -ln(p + eps * (uniform - p)), which is convex in eps, least."""
+def pair_losses(logits: Logits, targets: NDArray[np.generic], beta: Column) -> Column:
+    """
+    Mean negative log-likelihood of each row's labels under sigmoid(beta * z).
+
+    l[i] = mean_k ln(1 + exp(a[i, k])) - y[i, k] * a[i, k], with a[i, k] = beta[k] * z[i, k]
+
+    Parameters
+    ----------
+    logits : array of shape (n_rows, n_classes)
+    targets : array of shape (n_rows, n_classes), 0 and 1
+    beta : array of shape (n_classes,), > 0
+
+    Returns
+    -------
+    array of shape (n_rows,)
+        In nats per pair.
+    """
+    losses = np.empty(len(logits))
+    for rows in row_blocks(logits):
+        a = logits[rows] * beta
+        losses[rows] = np.mean(
+            np.maximum(a, 0.0) - targets[rows].astype(np.float64) * a + np.log1p(np.exp(-np.abs(a))), axis=1
+        )
+    return losses
+
+
+def most_likely_noise(p: Column, uniform: float, weights: Column | None = None) -> float:
+    """
+    The share of random labels that makes the labels as they are most likely.
+
+    eps = argmin mean -ln(p + eps * (uniform - p)), which is convex in eps
+
+    Parameters
+    ----------
+    p : array of shape (n_rows,)
+        Probability of the true class.
+    uniform : float
+        That of a label drawn at random: 1 / n_classes.
+    weights : array of shape (n_rows,), or None
+        How often each row counts; None: once.
+
+    Returns
+    -------
+    float, in [0, MAX_NOISE]
+    """
+    share = np.full(len(p), 1.0 / len(p)) if weights is None else weights / weights.sum()
 
     def derivatives(noise: float) -> tuple[float, float]:
         # With noise 0, a p that underflowed to 0 gives an infinite slope: a true answer, not an accident.
-        with np.errstate(divide="ignore", over="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             ratio = (uniform - p) / (p + noise * (uniform - p))
-            return float(-np.mean(ratio)), float(np.mean(ratio * ratio))
+            slope, curvature = float(-(share @ ratio)), float(share @ (ratio * ratio))
+        # A row that does not count does not count, be it infinite.
+        return (-np.inf, np.inf) if np.isnan(slope) else (slope, curvature)
 
     return newton_minimum(derivatives, low=0.0, high=MAX_NOISE, start=MAX_NOISE / 10)
