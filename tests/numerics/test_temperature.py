@@ -1,8 +1,12 @@
+import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
@@ -13,6 +17,7 @@ from sklearn.metrics import log_loss
 from softgate.numerics.activations import ACTIVATIONS, Activation, entmax15, softmax, sparsemax
 from softgate.numerics.scores import brier_score
 from softgate.numerics.temperature import (
+    TEMPERATURE_RANGE,
     TemperatureFit,
     apply_temperature,
     fit_robust_temperature,
@@ -68,6 +73,45 @@ def test_apply_of_1_is_a_copy() -> None:
 def test_apply_refuses_a_temperature_that_is_none(temperature: float) -> None:
     with pytest.raises(ValueError, match="Expected a finite temperature above 0; got "):
         apply_temperature(np.zeros((1, 2)), temperature)
+
+
+def test_apply_of_a_temperature_per_class_divides_each_column_by_its_own() -> None:
+    logits = np.array([[1.0, -3.0, 0.5], [2.0, 8.0, -0.5]], dtype=np.float32)
+
+    actual = apply_temperature(logits, np.array([2.0, 4.0, 0.5]))
+
+    assert actual.dtype == np.float64
+    assert_array_equal(actual, [[0.5, -0.75, 1.0], [1.0, 2.0, -1.0]])
+    assert apply_temperature(np.empty((0, 3)), np.ones(3)).shape == (0, 3)
+
+
+@given(
+    logits=arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=6), elements=st.floats(-1e6, 1e6)),
+    data=st.data(),
+)
+def test_apply_of_a_temperature_per_class_is_numpys_division(logits: NDArray[np.float64], data: st.DataObject) -> None:
+    n_classes = logits.shape[1]
+    temperature = data.draw(arrays(np.float64, n_classes, elements=st.floats(*TEMPERATURE_RANGE)))
+    before = logits.copy()
+
+    actual = apply_temperature(logits, temperature)
+
+    assert_array_equal(actual, np.stack([logits[:, k] / temperature[k] for k in range(n_classes)], axis=1))
+    assert_array_equal(apply_temperature(logits, np.full(n_classes, 1.7)), apply_temperature(logits, 1.7))
+    assert_array_equal(logits, before)
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, np.nan, np.inf])
+def test_apply_refuses_one_wrong_temperature_among_several(wrong: float) -> None:
+    with pytest.raises(ValueError, match=r"Expected finite temperatures above 0; got \[1\.0, "):
+        apply_temperature(np.zeros((1, 2)), np.array([1.0, wrong]))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (1, 2)])
+def test_apply_refuses_another_number_of_temperatures_than_classes(shape: tuple[int, ...]) -> None:
+    message = re.escape(f"Expected one temperature per class, 2; got shape {shape}.")
+    with pytest.raises(ValueError, match=message):
+        apply_temperature(np.zeros((1, 2)), np.ones(shape))
 
 
 def test_fit_by_hand() -> None:

@@ -43,35 +43,39 @@ class TemperatureFit:
     """Whether the temperature is an end of TEMPERATURE_RANGE, because the data pulled it there or beyond."""
 
 
-def apply_temperature(logits: Logits, temperature: float) -> NDArray[np.float64]:
+def apply_temperature(logits: Logits, temperature: float | NDArray[np.float64]) -> NDArray[np.float64]:
     """
     Divide logits by a temperature: above 1 flattens the probabilities, below 1 sharpens them.
 
-    z'[i, k] = z[i, k] / T
+    z'[i, k] = z[i, k] / T, or / T[k]
 
     Parameters
     ----------
     logits : array of shape (n_rows, n_classes)
         Finite scores, in nats.
-    temperature : float
-        T > 0 and finite.
+    temperature : float, or array of shape (n_classes,)
+        T > 0 and finite. One per class is for labels that may hold at the same time: each is a problem of its own.
 
     Returns
     -------
     array of shape (n_rows, n_classes), float64
-        A new array; the order within a row is unchanged.
+        A new array. With one temperature the order within a row is unchanged; with one per class, its signs alone.
 
     Raises
     ------
     ValueError
-        If the temperature is not positive and finite.
+        If a temperature is not positive and finite, or there is not one per class.
 
     References
     ----------
-    Guo, Pleiss, Sun & Weinberger (2017), "On calibration of modern neural
-    networks".
+    Guo, Pleiss, Sun & Weinberger (2017), "On calibration of modern neural networks".
     """
-    if not 0 < temperature < np.inf:
+    if isinstance(temperature, np.ndarray):
+        if temperature.shape != logits.shape[1:]:
+            raise ValueError(f"Expected one temperature per class, {logits.shape[1]}; got shape {temperature.shape}.")
+        if not ((temperature > 0) & (temperature < np.inf)).all():
+            raise ValueError(f"Expected finite temperatures above 0; got {temperature.tolist()}.")
+    elif not 0 < temperature < np.inf:
         raise ValueError(f"Expected a finite temperature above 0; got {temperature}.")
     return np.divide(logits, temperature, dtype=np.float64)
 
@@ -139,8 +143,8 @@ def fit_robust_temperature(logits: Logits, targets: Targets) -> TemperatureFit:
 
     References
     ----------
-    Guo et al. (2017), as above, for T; a uniform mixture for the labels, as in
-    Mnih & Hinton (2012), "Learning to label aerial images from noisy data".
+    Guo et al. (2017), as above, for T; a uniform mixture for the labels, as in Mnih & Hinton (2012),
+    "Learning to label aerial images from noisy data".
     """
     check_exclusive(logits, targets)
 
