@@ -126,6 +126,17 @@ def test_without_any_threshold_nothing_holds() -> None:
     assert np.isnan(found.threshold[0])
 
 
+def test_a_threshold_fitted_for_a_label_is_its_own_after_those_of_the_card() -> None:
+    own = {"default": {"greet": 0.7, "wifi": 0.1}, "bold": {"refund": 0.3}}
+    fitted = replace(CALIBRATION, route_thresholds=own)
+
+    assert table(replace(CARD, threshold=None), fitted).thresholds.tolist() == [
+        [0.5, 0.5, 0.7, 0.9],
+        [0.2, 0.3, 0.2, 0.9],
+    ]
+    assert table(CARD, fitted).thresholds.tolist() == [[0.5, 0.5, 0.5, 0.9]] * 2
+
+
 def test_a_profile_has_thresholds_of_its_own() -> None:
     by = table(replace(CARD, threshold=None))
 

@@ -236,6 +236,70 @@ def test_a_route_may_have_a_threshold_of_its_own() -> None:
     assert Decided([0.1, 0.1, 0.7, 0.1], by=by, calibration=PLAIN).outcome == ("route", "confident", "weather")
 
 
+def test_a_threshold_fitted_for_a_route_overrides_the_one_fitted_for_all() -> None:
+    fitted = calibrated(thresholds={"default": 0.9}, route_thresholds={"default": {"banking": 0.5, "joke": 1.0}})
+    by = card(threshold=None)
+
+    assert Decided([0.3, 0.3, 0.4, 0.0], by=by, calibration=fitted).outcome == ROUTED
+    assert Decided([0.1, 0.0, 0.0, 0.9], by=by, calibration=fitted).outcome == BELOW
+    assert Decided([0.1, 0.0, 0.9, 0.0], by=by, calibration=fitted).outcome == ("route", "confident", "weather")
+
+
+def test_a_route_may_have_the_only_threshold_there_is() -> None:
+    fitted = calibrated(route_thresholds={"default": {"joke": 0.5}})
+
+    assert Decided([0.0, 0.0, 0.5, 0.5], by=card(threshold=None), calibration=fitted).threshold != 0.5
+    assert Decided([0.0, 0.0, 0.4, 0.6], by=card(threshold=None), calibration=fitted).threshold == 0.5
+    assert np.isnan(Decided([0.9, 0.0, 0.1, 0.0], by=card(threshold=None), calibration=fitted).threshold)
+
+
+def test_thresholds_of_the_card_override_those_fitted_for_a_route() -> None:
+    own = {"banking": 0.2, "joke": 0.3, "weather": 0.4}
+    fitted = calibrated(thresholds={"default": 0.1}, route_thresholds={"default": own})
+
+    def thresholds(by: RoutingCard) -> list[float]:
+        found: list[float] = routing(by, fitted, LABELS).thresholds[0].tolist()
+        return found
+
+    # Banking, weather, joke; the card's by name, the card's, the route's, the pooled one.
+    assert thresholds(card(threshold=0.7, thresholds={"joke": 0.8})) == [0.7, 0.7, 0.8]
+    assert thresholds(card(threshold=None, thresholds={"joke": 0.8})) == [0.2, 0.4, 0.8]
+    own.pop("weather")
+    assert thresholds(card(threshold=None)) == [0.2, 0.1, 0.3]
+
+
+def test_thresholds_of_routes_are_those_of_their_profile() -> None:
+    by = card(threshold=None, profiles={"bold": Profile(0.5, 0.1)})
+    fitted = calibrated(thresholds={"default": 0.9, "bold": 0.6}, route_thresholds={"bold": {"banking": 0.3}})
+
+    assert routing(by, fitted, LABELS).thresholds.tolist() == [[0.9, 0.9, 0.9], [0.3, 0.6, 0.6]]
+
+
+def test_a_set_of_another_score_holds_what_is_probable_enough() -> None:
+    decided = Decided([0.3, 0.05, 0.6, 0.05], calibration=calibrated(set_score="lac", set_quantile=0.75))
+
+    assert decided.outcome == ("clarify", "ambiguous", None)
+    assert decided.candidates is not None
+    assert [one.labels for one in decided.candidates] == [{"weather": 0.6}, {"transfer": 0.3}]
+
+
+def test_an_empty_set_asks_nothing() -> None:
+    decided = Decided([0.3, 0.2, 0.4, 0.1], calibration=calibrated(set_score="lac", set_quantile=0.5))
+
+    assert decided.whole.sets is not None
+    assert not decided.whole.sets.any()
+    assert (decided.outcome, decided.candidates) == (BELOW, None)
+
+
+def test_every_label_may_have_a_quantile_of_its_own() -> None:
+    quantiles = (0.5, 1.0, 0.5, 0.75)
+    decided = Decided([0.3, 0.05, 0.4, 0.25], calibration=calibrated(set_score="lac", set_quantile=quantiles))
+
+    assert decided.whole.sets is not None
+    assert decided.whole.sets.tolist() == [[False, True, False, True]]
+    assert decided.outcome == ("clarify", "ambiguous", None)
+
+
 def test_a_label_without_a_route_is_its_own() -> None:
     table = routing(card(routes={}), None, LABELS)
 

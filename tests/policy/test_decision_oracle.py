@@ -67,8 +67,14 @@ def cases(draw: st.DrawFn) -> Case:
         temperature=1.0,
         noise=0.0,
         gate=draw(st.none() | st.integers(-4, 4).map(lambda n: n / 2)),
-        set_quantile=draw(maybe_parts),
+        set_quantile=draw(maybe_parts | st.tuples(*[parts] * len(labels))),
+        set_score=draw(st.sampled_from(["topp", "lac"])),
         thresholds=draw(st.dictionaries(st.sampled_from(["default", *profiles]), parts)),
+        route_thresholds=draw(
+            st.dictionaries(
+                st.sampled_from(["default", *profiles]), st.dictionaries(st.sampled_from(known), parts, max_size=2)
+            )
+        ),
         evidence={},
         digest="",
     )
@@ -76,13 +82,18 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(labels, card, draw(st.none() | st.just(calibration)), draw(some_rows), draw(st.booleans()))
 
 
-def plain_set(row: Row, quantile: float) -> list[int]:
+def plain_set(row: Row, calibration: Calibration) -> list[int]:
     """Columns of the prediction set, the most probable first."""
     inside, before = [], 0.0
     for column in sorted(range(len(row.probabilities)), key=lambda column: (-row.probabilities[column], column)):
-        if before <= quantile:
+        probability = row.probabilities[column]
+        quantile = calibration.set_quantile
+        if isinstance(quantile, tuple):
+            quantile = quantile[column]
+        assert quantile is not None
+        if (before if calibration.set_score == "topp" else 1 - probability) <= quantile:
             inside.append(column)
-        before += row.probabilities[column]
+        before += probability
     return inside
 
 
@@ -91,7 +102,9 @@ def plain_threshold(case: Case, row: Row, route: str) -> float | None:
         return case.card.thresholds[route]
     if case.card.threshold is not None or case.calibration is None:
         return case.card.threshold
-    return case.calibration.thresholds.get(["default", *case.card.profiles][row.profile])
+    profile = ["default", *case.card.profiles][row.profile]
+    own = case.calibration.route_thresholds.get(profile, {})
+    return own[route] if route in own else case.calibration.thresholds.get(profile)
 
 
 def plain(case: Case, row: Row) -> tuple[Action, Reason, str, float, list[tuple[str, float, list[str]]]]:
@@ -116,7 +129,7 @@ def plain(case: Case, row: Row) -> tuple[Action, Reason, str, float, list[tuple[
         return Action.ROUTE, Reason.CONFIDENT, best, confidence, []
     if calibration.set_quantile is not None:
         labels_of: dict[str, list[str]] = {}
-        for column in plain_set(row, calibration.set_quantile):
+        for column in plain_set(row, calibration):
             label = case.labels[column]
             labels_of.setdefault(card.routes.get(label, label), []).append(label)
         useful = any(plain_threshold(case, row, route) is not None for route in labels_of)
@@ -160,7 +173,7 @@ def test_a_batch_is_decided_as_the_five_steps_decide_each_row(case: Case) -> Non
         assert [(one.route, one.confidence, list(one.labels)) for one in asked] == candidates
         if case.calibration is not None and case.calibration.set_quantile is not None:
             assert decisions.sets is not None
-            inside = plain_set(row, case.calibration.set_quantile)
+            inside = plain_set(row, case.calibration)
             assert np.flatnonzero(decisions.sets[index]).tolist() == sorted(inside)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from graphs import linear, word_tokenizer, write_calibration, write_model, write_text_model
 from softgate.errors import CalibrationInvalid
-from softgate.runtime.calibration import Calibration, read_calibration, seal
+from softgate.runtime.calibration import Calibration, Names, read_calibration, seal
 from softgate.runtime.repository import read_bundle
 
 PARTS: dict[str, Any] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Any] = {
     "evidence": {"rows": 3100, "name": "naïve"},
 }
 BOUND = PARTS["bound_to"]
+NAMES = Names("softmax", multi_label=False, labels=("a", "b"), thresholds=("a", "b"), profiles=("default",))
 
 
 def written(folder: Path, values: dict[str, Any]) -> Path:
@@ -32,7 +33,7 @@ def written(folder: Path, values: dict[str, Any]) -> Path:
 
 
 def read(path: Path) -> Calibration:
-    calibration = read_calibration(path, BOUND)
+    calibration = read_calibration(path, BOUND, names=NAMES)
     assert calibration is not None
     return calibration
 
@@ -62,7 +63,7 @@ def test_a_calibration_may_lack_parts(missing: dict[str, Any], tmp_path: Path) -
 
 
 def test_no_file_is_no_calibration(tmp_path: Path) -> None:
-    assert read_calibration(tmp_path / "calibration.json", BOUND) is None
+    assert read_calibration(tmp_path / "calibration.json", BOUND, names=NAMES) is None
 
 
 def test_the_id_is_the_start_of_the_digest_of_the_canonical_json_without_the_digest(tmp_path: Path) -> None:
@@ -100,7 +101,7 @@ def test_an_edit_is_refused(old: str, new: str, tmp_path: Path) -> None:
     edit(path, old, new)
 
     with pytest.raises(CalibrationInvalid, match=r"calibration\.json: the file was edited: its digest is [0-9a-f]{12}"):
-        read_calibration(path, BOUND)
+        read_calibration(path, BOUND, names=NAMES)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"3", b"\xff", b'{"temperature": NaN}'])
@@ -109,12 +110,12 @@ def test_what_is_no_json_object_is_refused(content: bytes, tmp_path: Path) -> No
     path.write_bytes(content)
 
     with pytest.raises(CalibrationInvalid, match=r"calibration\.json: not a JSON object"):
-        read_calibration(path, BOUND)
+        read_calibration(path, BOUND, names=NAMES)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(CalibrationInvalid, match=r": cannot be read: Is a directory\."):
-        read_calibration(tmp_path, BOUND)
+        read_calibration(tmp_path, BOUND, names=NAMES)
 
 
 @pytest.mark.parametrize("key", ["format", "bound_to", "temperature"])
@@ -122,7 +123,7 @@ def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
     path = written(tmp_path, {name: value for name, value in PARTS.items() if name != key})
 
     with pytest.raises(CalibrationInvalid, match=rf"calibration\.json: {key}: missing; wanted "):
-        read_calibration(path, BOUND)
+        read_calibration(path, BOUND, names=NAMES)
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,9 @@ def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
         ("temperature", 21, "temperature: got 21, wanted a number from 0.05 to 20."),
         ("temperature", True, "temperature: got True, wanted a number from 0.05 to 20."),
         ("noise", -0.1, "noise: got -0.1, wanted a number from 0 to 1."),
-        ("gate", "low", "gate: got 'low', wanted a number from -inf to inf."),
-        ("set_quantile", 1.5, "set_quantile: got 1.5, wanted a number from 0 to 1."),
+        ("gate", "low", "gate: got 'low', wanted a finite number."),
+        ("gate", 10**400, f"gate: got {'1' + '0' * 56}..., wanted a finite number."),
+        ("set_quantile", 1.5, "set_quantile: got 1.5, wanted a number from 0 to 1, or a list of 2 of them."),
         ("thresholds", {"default": 2}, "thresholds.default: got 2, wanted a number from 0 to 1."),
         ("thresholds", 0.7, "thresholds: got 0.7, wanted a table."),
         ("bound_to", [], "bound_to: got [], wanted a table."),
@@ -145,7 +147,7 @@ def test_a_value_out_of_range_is_named(key: str, value: object, message: str, tm
     path = written(tmp_path, {**PARTS, key: value})
 
     with pytest.raises(CalibrationInvalid) as caught:
-        read_calibration(path, BOUND)
+        read_calibration(path, BOUND, names=NAMES)
 
     assert str(caught.value) == f"{path}: {message}"
 

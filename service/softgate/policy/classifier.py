@@ -20,9 +20,10 @@ from softgate.numerics.temperature import apply_temperature
 from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor import Monitor
 from softgate.runtime.batcher import Batcher, Job
+from softgate.runtime.calibration import Calibration
 from softgate.runtime.card import MULTI_LABEL
 from softgate.runtime.repository import Model
-from softgate.types import Indices, Predictions, Rows, Scores, View
+from softgate.types import Floats, Indices, Predictions, Rows, Scores, View
 
 EVERYTHING = View()
 
@@ -49,16 +50,47 @@ class Shown:
     """Shape (n_rows,): how many of `order` to show."""
 
 
-def score(logits: NDArray[np.floating], *, activation: str, temperature: float, with_energy: bool) -> Scores:
-    """Scores of a batch of logits, shape (n_rows, n_classes), at a temperature."""
+def laid_out(calibration: Calibration | None) -> tuple[float | Floats, Floats | None]:
+    """The temperature, or one per label, and the bias, as `score` takes them."""
+    if calibration is None:
+        return 1.0, None
+    temperature, bias = calibration.temperature, calibration.bias
+    return (
+        np.array(temperature) if isinstance(temperature, tuple) else temperature,
+        None if bias is None else np.array(bias),
+    )
+
+
+def scale(logits: NDArray[np.floating], *, temperature: float | Floats, bias: Floats | None) -> Floats:
+    """What the activation is of: z / T + b, shape (n_rows, n_classes)."""
     # A float64 logit may be finite and yet leave the range when a temperature below 1 divides it.
     with np.errstate(over="ignore"):
         scaled = apply_temperature(logits, temperature)
+        if bias is not None:
+            scaled += bias
+    return scaled
+
+
+def score(
+    logits: NDArray[np.floating],
+    *,
+    activation: str,
+    temperature: float | Floats,
+    with_energy: bool,
+    bias: Floats | None = None,
+) -> Scores:
+    """Scores of a batch of logits, shape (n_rows, n_classes), at a temperature, or one per label, and with a bias."""
+    scaled = scale(logits, temperature=temperature, bias=bias)
     finite = np.all(np.isfinite(scaled), axis=1)
     # A row that is not finite is decided by that alone; zeros keep its NaN out of the arithmetic.
     safe = logits
     if not finite.all():
         safe, scaled = (np.where(finite[:, None], values, 0) for values in (logits, scaled))
+    familiarity = None
+    if with_energy:
+        assert not isinstance(temperature, np.ndarray), "Labels with a temperature each have no energy in common."
+        # Of the raw logits: a bias says how common a class is, not how familiar a row.
+        familiarity = energy(safe, temperature)
     probabilities = ACTIVATIONS[activation](scaled)
     return Scores(
         logits=logits,
@@ -68,14 +100,14 @@ def score(logits: NDArray[np.floating], *, activation: str, temperature: float, 
         confidence=max_probability(probabilities),
         margin=margin(probabilities),
         entropy=(entropy_of_labels if activation == MULTI_LABEL else entropy)(probabilities),
-        energy=energy(safe, temperature) if with_energy else None,
+        energy=familiarity,
     )
 
 
-def show(scores: Scores, view: View, *, activation: str) -> Shown:
+def show(scores: Scores, view: View, *, activation: str, bias: Floats | None = None) -> Shown:
     """Cut and select: temperature first, then top_k, then top_p. The cut is not renormalised."""
     if view.temperature is not None:
-        warm = score(scores.logits, activation=activation, temperature=view.temperature, with_energy=False)
+        warm = score(scores.logits, activation=activation, temperature=view.temperature, bias=bias, with_energy=False)
         # Energy is a score at the fitted temperature, whatever the answer shows.
         scores = replace(warm, energy=scores.energy)
     probabilities = scores.probabilities
@@ -106,7 +138,7 @@ class Classifier:
         self.name, self.version = model.bundle.name, model.bundle.version
         self.labels = model.bundle.labels
         self.calibration_id = None if calibration is None else calibration.id
-        self.temperature = 1.0 if calibration is None else calibration.temperature
+        self.temperature, self._bias = laid_out(calibration)
         self.routing = routing(card.routing, calibration, self.labels, multi_label=card.multi_label)
         self._decide = decide_labels if card.multi_label else decide
         self.monitor = monitor
@@ -148,7 +180,7 @@ class Classifier:
                 f"Expected neither top_p nor select for {self.name}: "
                 "its labels may hold at the same time, so their probabilities do not add up to 1."
             )
-        return show(predictions.scores, view, activation=self._activation)
+        return show(predictions.scores, view, activation=self._activation, bias=self._bias)
 
     def close(self) -> None:
         """Let the run under way end, then end the thread."""
@@ -183,6 +215,7 @@ class Classifier:
             logits,
             activation=self._activation,
             temperature=self.temperature,
+            bias=self._bias,
             with_energy=self.model.has_energy,
         )
         return Predictions(scores, self._decide(scores, self.routing, profile))

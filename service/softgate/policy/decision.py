@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import UnknownProfile
-from softgate.numerics.conformal import prediction_sets
+from softgate.numerics.conformal import SET_SCORES, SetScore, prediction_sets
 from softgate.numerics.routes import Grouping, group, route_maxima, route_probabilities, routes_spanned
-from softgate.runtime.calibration import DEFAULT_PROFILE, Calibration
+from softgate.runtime.calibration import DEFAULT_PROFILE, DEFAULT_SET_SCORE, Calibration
 from softgate.runtime.card import RoutingCard
 from softgate.types import Action, Candidate, Decisions, Floats, Indices, Reason, Scores
 
@@ -47,7 +47,8 @@ class Routing:
     fallback: str
     abstain: str
     gate: float | None
-    set_quantile: float | None
+    set_quantile: float | Floats | None
+    set_score: SetScore
     clarify: int
     calibrated: bool
 
@@ -70,25 +71,37 @@ def routing(
         fallback=card.fallback,
         abstain=card.abstain,
         gate=None if calibration is None else calibration.gate,
-        set_quantile=None if calibration is None else calibration.set_quantile,
+        set_quantile=None if calibration is None else _laid_out(calibration.set_quantile),
+        set_score=SET_SCORES[DEFAULT_SET_SCORE if calibration is None else calibration.set_score],
         clarify=card.clarify,
         calibrated=calibration is not None,
     )
 
 
+def _laid_out(numbers: float | Sequence[float] | None) -> float | Floats | None:
+    return np.array(numbers) if isinstance(numbers, Sequence) else numbers
+
+
 def _thresholds(
     card: RoutingCard, calibration: Calibration | None, profiles: Mapping[str, int], names: Sequence[str]
 ) -> Floats:
-    """Shape (n_profiles, n_names): the card's own by name, else the card's, else the fitted one of each profile."""
-    fitted = {} if calibration is None else calibration.thresholds
-    thresholds = np.full((len(profiles), len(names)), np.nan)
+    """
+    Shape (n_profiles, n_names), NaN where there is none.
+
+    The card's own by name, else the card's, else the one fitted for the profile and the name, else for the profile.
+    """
+    # One that the card states for all overrides whatever was fitted, by name or not.
+    fitted = calibration if card.threshold is None else None
+    thresholds = np.full((len(profiles), len(names)), np.nan if card.threshold is None else card.threshold)
     for profile, row in profiles.items():
-        pooled = card.threshold if card.threshold is not None else fitted.get(profile)
-        if pooled is not None:
-            thresholds[row] = pooled
-    for column, name in enumerate(names):
-        if name in card.thresholds:
-            thresholds[:, column] = card.thresholds[name]
+        own: dict[str, float] = {}
+        if fitted is not None:
+            thresholds[row] = fitted.thresholds.get(profile, np.nan)
+            own |= fitted.route_thresholds.get(profile, {})
+        own |= card.thresholds
+        for column, name in enumerate(names):
+            if name in own:
+                thresholds[row, column] = own[name]
     return thresholds
 
 
@@ -131,7 +144,7 @@ def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decis
     # Each step overrules those settled before it, so the last of the five comes first.
     sets = spanned = ambiguous = None
     if routing.set_quantile is not None:
-        sets = prediction_sets(scores.probabilities, routing.set_quantile)
+        sets = prediction_sets(scores.probabilities, routing.set_quantile, score=routing.set_score)
         spanned = routes_spanned(sets, routing.grouping)
         n_spanned = spanned.sum(axis=1)
         # A question about routes of which none has a threshold would lead nowhere.

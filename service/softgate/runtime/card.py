@@ -14,7 +14,7 @@ from typing import Any
 
 from softgate.errors import CardInvalid
 from softgate.numerics.activations import ACTIVATIONS
-from softgate.runtime.calibration import DEFAULT_PROFILE
+from softgate.runtime.calibration import DEFAULT_PROFILE, Names
 from softgate.runtime.inputs import INPUTS
 from softgate.runtime.outputs import OUTPUTS
 from softgate.runtime.table import Table, shown
@@ -243,6 +243,21 @@ def read_labels(path: Path) -> tuple[tuple[str, ...], bytes]:
     return labels, content
 
 
+def calibrated_names(card: Card, labels: Sequence[str]) -> Names:
+    """The names that a calibration of this card and these labels may use."""
+    return Names(
+        activation=card.activation,
+        multi_label=card.multi_label,
+        labels=labels,
+        thresholds=_with_thresholds(card, labels),
+        profiles=(DEFAULT_PROFILE, *card.routing.profiles),
+    )
+
+
+def _with_thresholds(card: Card, labels: Sequence[str]) -> Sequence[str]:
+    return labels if card.multi_label else list({card.routing.routes.get(label, label): None for label in labels})
+
+
 def check_names(card: Card, labels: tuple[str, ...], *, path: Path) -> None:
     """Every label and route that the card names must exist. Raises CardInvalid."""
     known = set(labels)
@@ -251,9 +266,7 @@ def check_names(card: Card, labels: tuple[str, ...], *, path: Path) -> None:
         for label in card.routing.routes
         if label not in known
     ]
-    names, kind = {card.routing.routes.get(label, label) for label in labels}, "route"
-    if card.multi_label:
-        names, kind = known, "label"
+    names, kind = _with_thresholds(card, labels), "label" if card.multi_label else "route"
     mistakes += [
         f"{path}: routing.thresholds.{name}: unknown {kind}; wanted one of {shown(sorted(names))}."
         for name in card.routing.thresholds

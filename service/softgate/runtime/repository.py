@@ -6,7 +6,7 @@ files and starts nothing; `Model` loads a session from those bytes, warms it and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from softgate.errors import (
     SoftgateError,
 )
 from softgate.runtime.calibration import Calibration, bindings, read_calibration, sha256
-from softgate.runtime.card import Card, bound_parts, check_names, read_card, read_labels
+from softgate.runtime.card import Card, bound_parts, calibrated_names, check_names, read_card, read_labels
 from softgate.runtime.golden import Golden, compare, read_golden
 from softgate.runtime.inputs import INPUTS, Input
 from softgate.runtime.outputs import Head
@@ -90,8 +90,7 @@ def read_bundle(folder: Path, *, calibrated: bool = True) -> Bundle:
     version = _version(folder, card)
     model = _read(folder / version / "model.onnx")
     tokenizer = _read(folder / "tokenizer.json") if (folder / "tokenizer.json").exists() else None
-    bound_to = bindings(bound_parts(card), model=model, labels=labels_content, tokenizer=tokenizer)
-    return Bundle(
+    bundle = Bundle(
         folder=folder,
         card=card,
         version=version,
@@ -100,9 +99,20 @@ def read_bundle(folder: Path, *, calibrated: bool = True) -> Bundle:
         model=model,
         model_sha256=sha256(model),
         tokenizer=tokenizer,
-        calibration=read_calibration(folder / version / "calibration.json", bound_to) if calibrated else None,
-        golden=read_golden(folder / version / "golden.json") if calibrated else None,
+        calibration=None,
+        golden=None,
     )
+    if not calibrated:
+        return bundle
+    calibration, golden = calibration_beside(bundle), read_golden(folder / version / "golden.json")
+    return replace(bundle, calibration=calibration, golden=golden)
+
+
+def calibration_beside(bundle: Bundle) -> Calibration | None:
+    """The calibration of this very graph, these labels and this card; None: no file. Raises CalibrationInvalid."""
+    card, path = bundle.card, bundle.folder / bundle.version / "calibration.json"
+    bound_to = bindings(bound_parts(card), model=bundle.model, labels=bundle.labels_content, tokenizer=bundle.tokenizer)
+    return read_calibration(path, bound_to, names=calibrated_names(card, bundle.labels))
 
 
 class Model:

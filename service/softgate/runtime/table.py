@@ -7,6 +7,7 @@ Every mistake is noted with its key, what was got and what was wanted; none stop
 import difflib
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -37,13 +38,25 @@ class Table:
         return value
 
     def number(self, key: str, default: Any = MISSING, *, low: float, high: float) -> Any:
-        wanted = f"a number from {low:g} to {high:g}"
+        wanted = f"a{_numbers('number', low, high)}"
         value = self._take(key, default, wanted)
         if value is default:
             return default
         if not _is_number(value, low, high):
             return self._wrong(key, value, wanted, default)
         return float(value)
+
+    def number_or_numbers(self, key: str, default: Any = MISSING, *, low: float, high: float, length: int) -> Any:
+        """A number, or a list of so many, as a tuple."""
+        wanted = f"a{_numbers('number', low, high)}, or a list of {length} of them"
+        value = self._take(key, default, wanted)
+        if value is default:
+            return default
+        if _is_number(value, low, high):
+            return float(value)
+        if not isinstance(value, list) or len(value) != length or not all(_is_number(n, low, high) for n in value):
+            return self._wrong(key, value, wanted, default)
+        return tuple(map(float, value))
 
     def share(self, key: str, default: Any = MISSING) -> Any:
         wanted = "a number above 0 and below 1"
@@ -76,7 +89,7 @@ class Table:
 
     def numbers(self, key: str, default: Any = MISSING, *, low: float, high: float, lengths: Sequence[int]) -> Any:
         """A list of so many numbers, as a tuple."""
-        wanted = f"a list of {' or '.join(map(str, lengths))} numbers from {low:g} to {high:g}"
+        wanted = f"a list of {' or '.join(map(str, lengths))}{_numbers('numbers', low, high)}"
         value = self._take(key, default, wanted)
         if value is default:
             return default
@@ -130,7 +143,14 @@ class Table:
 
 def _is_number(value: Any, low: float, high: float) -> bool:
     # bool is an int in Python; a card that says `threshold = true` is mistaken.
-    return not isinstance(value, bool) and isinstance(value, int | float) and low <= value <= high
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # An integer may have more digits than a float holds.
+    return low <= value <= high and -sys.float_info.max <= value <= sys.float_info.max
+
+
+def _numbers(word: str, low: float, high: float) -> str:
+    return f" finite {word}" if math.isinf(high) else f" {word} from {low:g} to {high:g}"
 
 
 def shown(value: Any) -> str:
@@ -138,4 +158,6 @@ def shown(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if len(text) <= 60:
+        return text
+    return f"{text[:57]}..." + (f" of {len(value)}" if isinstance(value, list) else "")

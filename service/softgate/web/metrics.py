@@ -153,9 +153,21 @@ def _models(bundles: Sequence[Bundle]) -> Iterator[Metric]:
         calibration = bundle.calibration
         identity = "" if calibration is None else calibration.id
         info.add_metric([*_names(bundle), bundle.model_sha256, identity, bundle.card.activation], 1)
-        temperature.add_metric(_names(bundle), 1.0 if calibration is None else calibration.temperature)
+        for names, value in _temperatures(bundle):
+            temperature.add_sample(temperature.name, names, value)
     yield info
     yield temperature
+
+
+def _temperatures(bundle: Bundle) -> Iterator[tuple[dict[str, str], float]]:
+    """Of the model, or of each label where each has its own."""
+    names = dict(zip(MODEL, _names(bundle), strict=True))
+    fitted = 1.0 if bundle.calibration is None else bundle.calibration.temperature
+    if not isinstance(fitted, tuple):
+        yield names, fitted
+        return
+    for label, value in zip(bundle.labels, fitted, strict=True):
+        yield {**names, "label": label}, value
 
 
 def _traffic(views: Views) -> Iterator[Metric]:

@@ -1,5 +1,7 @@
 """`GET /v1/models`: what is served, with its card, labels, calibration and evidence."""
 
+from typing import Any
+
 from fastapi import APIRouter
 
 from softgate.policy.catalogue import Catalogue
@@ -52,10 +54,18 @@ def _calibration(bundle: Bundle) -> Calibration | None:
         return None
     return Calibration(
         id=calibration.id,
-        temperature=calibration.temperature,
+        temperature=_listed(calibration.temperature),
+        bias=_listed(calibration.bias),
         noise=calibration.noise,
         gate=calibration.gate,
-        set_quantile=calibration.set_quantile,
+        set_quantile=_listed(calibration.set_quantile),
+        set_score=calibration.set_score,
         thresholds=dict(calibration.thresholds),
+        route_thresholds={profile: dict(own) for profile, own in calibration.route_thresholds.items()},
+        reference=dict(calibration.reference),
         evidence=dict(calibration.evidence),
     )
+
+
+def _listed(numbers: float | tuple[float, ...] | None) -> Any:
+    return list(numbers) if isinstance(numbers, tuple) else numbers

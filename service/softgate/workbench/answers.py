@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from softgate.errors import InvalidInput, SoftgateError
 from softgate.numerics.activations import ACTIVATIONS
-from softgate.numerics.temperature import apply_temperature
-from softgate.policy.classifier import score
+from softgate.policy.classifier import laid_out, scale, score
 from softgate.runtime.repository import Bundle, Model
 from softgate.workbench.extremes import extreme_rows
 from softgate.workbench.graph import GraphFacts
@@ -48,16 +47,12 @@ class Subject:
     samples: Sequence[Any]
     """Made-up rows and golden rows, as a client would send them."""
 
-    @property
-    def temperature(self) -> float:
-        calibration = self.bundle.calibration
-        return 1.0 if calibration is None else calibration.temperature
-
     def logits(self, rows: Sequence[Any]) -> NDArray[np.floating]:
         return self.model.logits(self.model.input.check(rows))
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        return ACTIVATIONS[self.bundle.card.activation](apply_temperature(logits, self.temperature))
+        temperature, bias = laid_out(self.bundle.calibration)
+        return ACTIVATIONS[self.bundle.card.activation](scale(logits, temperature=temperature, bias=bias))
 
 
 def _probabilities(subject: Subject) -> Iterator[Line]:
@@ -95,7 +90,14 @@ def _finite(subject: Subject) -> Iterator[Line]:
 def _large_logits(subject: Subject) -> Iterator[Line]:
     draw = np.random.default_rng(0)
     logits = draw.choice([-LARGE_LOGIT, LARGE_LOGIT, 0.0], size=(64, len(subject.bundle.labels)))
-    scores = score(logits, activation=subject.bundle.card.activation, temperature=subject.temperature, with_energy=True)
+    temperature, bias = laid_out(subject.bundle.calibration)
+    scores = score(
+        logits,
+        activation=subject.bundle.card.activation,
+        temperature=temperature,
+        bias=bias,
+        with_energy=subject.model.has_energy,
+    )
     finite = scores.finite.all() and np.isfinite(scores.probabilities).all()
     status = OK if finite else FAILED
     yield Line("extreme logits", status, f"Logits of ±{LARGE_LOGIT:g} {'stay' if finite else 'do not stay'} finite.")

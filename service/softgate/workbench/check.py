@@ -12,10 +12,9 @@ from typing import Any
 
 from softgate.errors import CardInvalid, GoldenMismatch, MemoryExhausted, SoftgateError
 from softgate.numerics.temperature import TEMPERATURE_RANGE
-from softgate.runtime.calibration import Calibration, bindings, read_calibration
-from softgate.runtime.card import bound_parts
+from softgate.runtime.calibration import Calibration
 from softgate.runtime.golden import compare, read_golden
-from softgate.runtime.repository import SAMPLE_ROWS, Bundle, Model, read_bundle
+from softgate.runtime.repository import SAMPLE_ROWS, Bundle, Model, calibration_beside, read_bundle
 from softgate.workbench.answers import CALIBRATE, CHECKS, FAILED, OK, WARNING, Line, Subject, agreement
 from softgate.workbench.graph import GraphFacts, graph_facts
 from softgate.workbench.inspect import ENDS
@@ -42,7 +41,7 @@ def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
     yield from _file(facts)
     calibration, line = _calibration(bundle)
     yield line
-    yield from _temperature(calibration)
+    yield from _temperature(calibration, bundle.labels)
     try:
         model = Model(bundle, threads=1)
     except MemoryExhausted:
@@ -98,12 +97,8 @@ def _file(facts: GraphFacts) -> Iterator[Line]:
 
 
 def _calibration(bundle: Bundle) -> tuple[Calibration | None, Line]:
-    path = bundle.folder / bundle.version / "calibration.json"
-    bound_to = bindings(
-        bound_parts(bundle.card), model=bundle.model, labels=bundle.labels_content, tokenizer=bundle.tokenizer
-    )
     try:
-        calibration = read_calibration(path, bound_to)
+        calibration = calibration_beside(bundle)
     except SoftgateError as exc:
         return None, Line("digest", FAILED, str(exc), CALIBRATE)
     if calibration is None:
@@ -111,16 +106,27 @@ def _calibration(bundle: Bundle) -> tuple[Calibration | None, Line]:
     return calibration, Line("digest", OK, f"All files are those that calibration {calibration.id} was made with.")
 
 
-def _temperature(calibration: Calibration | None) -> Iterator[Line]:
+def _temperature(calibration: Calibration | None, labels: Sequence[str]) -> Iterator[Line]:
     if calibration is None:
         yield Line("temperature", WARNING, "No temperature is fitted: probabilities are the model's own.", CALIBRATE)
         return
-    rows = calibration.evidence.get("data", {}).get("rows")
-    fitted = f"T = {calibration.temperature:.4f}{f', fitted on {rows} rows' if rows else ''}"
-    if calibration.temperature in TEMPERATURE_RANGE:
-        yield Line("temperature", FAILED, f"{fitted}, is an end of the range it is clamped to.", CALIBRATE)
+    fitted, at_end = _fitted(calibration, labels)
+    if at_end is not None:
+        yield Line("temperature", FAILED, f"{fitted}, is an end of the range it is clamped to{at_end}.", CALIBRATE)
     else:
         yield Line("temperature", OK, f"{fitted} of this model.")
+
+
+def _fitted(calibration: Calibration, labels: Sequence[str]) -> tuple[str, str | None]:
+    """What was fitted on what, and, where a temperature is an end of its range, for which labels, "" meaning all."""
+    rows = calibration.evidence.get("data", {}).get("rows")
+    on = f", fitted on {rows} rows" if rows else ""
+    temperature = calibration.temperature
+    if not isinstance(temperature, tuple):
+        return f"T = {temperature:.4f}{on}", "" if temperature in TEMPERATURE_RANGE else None
+    ends = [label for label, value in zip(labels, temperature, strict=True) if value in TEMPERATURE_RANGE]
+    fitted = f"T = {min(temperature):.4f} to {max(temperature):.4f}, one per label{on}"
+    return fitted, f" for {_some(ends)}" if ends else None
 
 
 def _golden(bundle: Bundle, model: Model) -> tuple[Sequence[Any], Line]:

@@ -62,7 +62,10 @@ class Rank:
 
 def rank(classifier: Classifier, predictions: Predictions, column: int | None) -> Ranking:
     if column is None:
-        return against_each_other(predictions.scores, temperature=classifier.temperature)
+        temperature = classifier.temperature
+        assert isinstance(temperature, float), "The two classes of one logit exclude each other and share a T."
+        # A bias would move all candidates alike, and so none of the probabilities.
+        return against_each_other(predictions.scores, temperature=temperature)
     return by_label(predictions.scores, column)
 
 

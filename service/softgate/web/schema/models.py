@@ -23,11 +23,27 @@ class ModelList(Exact):
 
 class Calibration(Exact):
     id: str
-    temperature: float
+    temperature: Annotated[
+        float | list[float], Field(description="What logits are divided by; a list has one for each label, in order.")
+    ]
+    bias: Annotated[
+        list[float] | None, Field(description="Added to the divided logits, one for each label; null: nothing is.")
+    ]
     noise: Annotated[float | None, Field(description="Share of labels the fit took for wrong.")]
     gate: float | None
-    set_quantile: float | None
-    thresholds: dict[str, Probability]
+    set_quantile: Annotated[
+        Probability | list[Probability] | None,
+        Field(description="Score up to which a label is in the prediction set; a list has one for each label."),
+    ]
+    set_score: Annotated[
+        str, Field(description="What the quantile is of: `topp`, the mass before a label, or `lac`, 1 less its own.")
+    ]
+    thresholds: Annotated[dict[str, Probability], Field(description="Fitted, by profile.")]
+    route_thresholds: Annotated[
+        dict[str, dict[str, Probability]],
+        Field(description="Fitted, by profile and route, or label where several may hold; these come first."),
+    ]
+    reference: Annotated[dict[str, Any], Field(description="What traffic is compared with.")]
     evidence: dict[str, Any]
 
 
