@@ -66,6 +66,7 @@ def test_apply_of_1_is_a_copy() -> None:
 
     assert_array_equal(apply_temperature(logits, 1.0), logits)
     assert apply_temperature(logits, 1.0) is not logits
+    assert apply_temperature(np.asfortranarray(np.ones((3, 3))), 2.0).flags.c_contiguous
     assert apply_temperature(np.empty((0, 3)), 2.0).shape == (0, 3)
 
 

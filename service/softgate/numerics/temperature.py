@@ -59,7 +59,7 @@ def apply_temperature(logits: Logits, temperature: float | NDArray[np.float64]) 
     Returns
     -------
     array of shape (n_rows, n_classes), float64
-        A new array. With one temperature the order within a row is unchanged; with one per class, its signs alone.
+        A new C-ordered array. One temperature leaves the order within a row as it is; one per class, only the signs.
 
     Raises
     ------
@@ -77,7 +77,8 @@ def apply_temperature(logits: Logits, temperature: float | NDArray[np.float64]) 
             raise ValueError(f"Expected finite temperatures above 0; got {temperature.tolist()}.")
     elif not 0 < temperature < np.inf:
         raise ValueError(f"Expected a finite temperature above 0; got {temperature}.")
-    return np.divide(logits, temperature, dtype=np.float64)
+    # Row by row in memory whatever the caller's layout: a dot product of a strided row may round otherwise.
+    return np.divide(logits, temperature, dtype=np.float64, order="C")
 
 
 def fit_temperature(logits: Logits, targets: Targets) -> TemperatureFit:
