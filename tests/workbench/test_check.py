@@ -327,6 +327,42 @@ def test_a_temperature_at_an_end_of_its_range(tmp_path: Path, temperature: float
     assert list(failed(lines(folder))) == ["temperature"]
 
 
+def test_a_temperature_per_label_is_told_by_its_range(tmp_path: Path) -> None:
+    folder = identity(tmp_path / "toy", activation="sigmoid")
+    write_calibration(folder, temperature=[0.5, 1.0, 2.0, 4.0], evidence={"data": {"rows": 300}})
+
+    found = lines(folder)
+
+    assert failed(found) == {}
+    sentence = "T = 0.5000 to 4.0000, one per label, fitted on 300 rows of this model."
+    assert the(found, "temperature").sentence == sentence
+
+
+def test_a_temperature_per_label_at_an_end_of_its_range_names_the_label(tmp_path: Path) -> None:
+    folder = identity(tmp_path / "toy", activation="sigmoid")
+    write_calibration(folder, temperature=[0.5, TEMPERATURE_RANGE[1], 2.0, TEMPERATURE_RANGE[0]])
+
+    found = failed(lines(folder))
+
+    assert list(found) == ["temperature"]
+    assert found["temperature"].endswith(", is an end of the range it is clamped to for balance, joke.")
+
+
+def test_a_calibration_with_a_bias_is_all_ok(tmp_path: Path) -> None:
+    folder = identity(tmp_path / "toy")
+    write_golden_rows(folder, NUMBERS)
+    write_calibration(folder, temperature=1.25, bias=[1.0, -1.0, 0.0, 3.0])
+
+    assert {line.status for line in lines(folder)} == {OK}
+
+
+def test_a_list_that_does_not_fit_the_labels_fails_the_check(tmp_path: Path) -> None:
+    folder = identity(tmp_path / "toy")
+    write_calibration(folder, bias=[1.0, -1.0])
+
+    assert "bias: got [1.0, -1.0], wanted a list of 4 finite numbers." in failed(lines(folder))["digest"]
+
+
 def test_permuted_labels_under_golden_rows(tmp_path: Path) -> None:
     folder = identity(tmp_path / "toy")
     write_golden_rows(folder, np.eye(4).tolist() * 2)
