@@ -77,7 +77,10 @@ class Prediction(Exact):
     energy: Annotated[
         float | None, Field(description="T·logsumexp(z/T): high means familiar. Null where the graph gives no logits.")
     ]
-    prediction_set: Annotated[list[str] | None, Field(description="Null where the calibration holds no set quantile.")]
+    prediction_set: Annotated[
+        list[str] | None,
+        Field(description="Null where the calibration holds no set quantile; of the score `lac` it may be empty."),
+    ]
     decision: Decision
     labels: Annotated[
         list[str] | None,
