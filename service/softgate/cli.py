@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from softgate import __version__
+from softgate.commands.screen import say
 from softgate.errors import InvalidInput, SoftgateError, StartupFailed
 
 app = typer.Typer(
@@ -192,7 +193,7 @@ def main() -> None:
 
 
 def _fail(sentence: str, *, code: int) -> NoReturn:
-    Console(stderr=True).print(Text.assemble(("error ", "bold red"), sentence), soft_wrap=True)
+    say(Text.assemble(("error ", "bold red"), sentence), Console(stderr=True))
     sys.exit(code)
 
 

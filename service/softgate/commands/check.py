@@ -2,18 +2,21 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.text import Text
 
-from softgate.commands.screen import console
+from softgate.commands.screen import aside, console
 from softgate.errors import SoftgateError
 from softgate.runtime.contained import Limits, contained
 from softgate.workbench.answers import FAILED, OK, WARNING, Line
 
 STYLES = {OK: "green", WARNING: "bold yellow", FAILED: "bold red"}
+# Of the status and the longest name of a check.
+MARGIN = 28
 
 
 def run(folder: Path, *, against: Path | None, memory_mb: int, seconds: float, as_json: bool) -> int:
@@ -23,10 +26,14 @@ def run(folder: Path, *, against: Path | None, memory_mb: int, seconds: float, a
         lines.append(line)
         if not as_json:
             _print(line)
-    failed = any(line.status == FAILED for line in lines)
+    counts = Counter(line.status for line in lines)
+    failed = counts[FAILED] > 0
     if as_json:
         told = {"folder": str(folder), "ok": not failed, "lines": [asdict(line) for line in lines]}
         sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+    else:
+        warnings = f"{counts[WARNING]} warning{'' if counts[WARNING] == 1 else 's'}"
+        console.print(Text(f"\n {counts[OK]} ok, {warnings}, {counts[FAILED]} failed.", "bold"))
     return int(failed)
 
 
@@ -41,9 +48,7 @@ def check(folder: Path, against: Path | None, limits: Limits) -> Iterator[Line]:
 
 
 def _print(line: Line) -> None:
-    console.print(
-        Text.assemble((f" {line.status:8}", STYLES[line.status]), (f"{line.check:15}", "bold"), f" {line.sentence}"),
-        soft_wrap=True,
-    )
+    margin = Text.assemble((f" {line.status:8}", STYLES[line.status]), (line.check, "bold"))
+    aside(margin, Text(line.sentence), width=MARGIN)
     if line.remedy:
-        console.print(Text(f"{'':24} {line.remedy}", "dim"), soft_wrap=True)
+        aside(Text(), Text(line.remedy, "dim"), width=MARGIN)

@@ -8,11 +8,13 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from softgate.commands.screen import console, megabytes
+from softgate.commands.screen import aside, console, megabytes
 from softgate.errors import GraphInvalid
 from softgate.runtime.contained import Limits, contained
 from softgate.workbench.inspect import Inspection, Output, of_json
 from softgate.workbench.template import shown
+
+NOTE_MARGIN = 6
 
 
 def run(path: Path, *, memory_mb: int, seconds: float, as_json: bool) -> None:
@@ -43,7 +45,8 @@ def _print(found: Inspection) -> None:
         table.add_row(Text(name), Text(value))
     console.print(table)
     for note in found.notes:
-        console.print(Text.assemble(("\n note ", "bold yellow"), note), soft_wrap=True)
+        console.print()
+        aside(Text(" note", "bold yellow"), Text(note), width=NOTE_MARGIN)
 
 
 def _rows(found: Inspection) -> list[tuple[str, str]]:

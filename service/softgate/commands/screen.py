@@ -1,6 +1,7 @@
 """The terminal that commands print to."""
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 console = Console()
@@ -8,7 +9,24 @@ console = Console()
 
 def warn(sentence: str) -> None:
     """On standard error, so that what is piped on stays clean."""
-    Console(stderr=True).print(Text.assemble(("warning ", "bold yellow"), sentence), soft_wrap=True)
+    say(Text.assemble(("warning ", "bold yellow"), sentence), Console(stderr=True))
+
+
+def say(sentence: Text, to: Console = console) -> None:
+    """Wrapped between words on a terminal; in a pipe one line, so that it can be searched."""
+    to.print(sentence, soft_wrap=not to.is_terminal)
+
+
+def aside(margin: Text, sentence: Text, *, width: int, to: Console = console) -> None:
+    """A sentence beside a margin of so many columns, which its further lines leave free as well."""
+    if not to.is_terminal or to.width < 2 * width:
+        to.print(Text.assemble(margin, " " * (width - margin.cell_len), sentence), soft_wrap=True)
+        return
+    grid = Table.grid()
+    grid.add_column(width=width, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(margin, sentence)
+    to.print(grid)
 
 
 def megabytes(size_bytes: int) -> str:
