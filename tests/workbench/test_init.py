@@ -278,3 +278,23 @@ def test_of_a_hostile_graph_nothing_is_left(tmp_path: Path, model: bytes) -> Non
         )
 
     assert nothing_left(tmp_path)
+
+
+def test_it_says_the_activation_that_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make(tmp_path, linear(np.ones((4, 1), dtype=np.float32)), activation="sigmoid")
+
+    assert read_card(folder / "classifier.toml").activation == "sigmoid"
+    assert ": sigmoid, " in capsys.readouterr().out
+
+
+def test_of_several_answers_it_asks_by_the_option_that_tells(tmp_path: Path) -> None:
+    model = graph(
+        [helper.make_node(operator, ["features"], [name]) for operator, name in (("Identity", "one"), ("Neg", "two"))],
+        [tensor("features", np.float32, "batch", 4)],
+        [tensor(name, np.float32, "batch", 4) for name in ("one", "two")],
+    )
+
+    with pytest.raises(GraphInvalid, match="say which by --tensor: one, two"):
+        make(tmp_path, model)
+    folder = make(tmp_path, model, tensor="two", activation="softmax")
+    assert read_card(folder / "classifier.toml").output.tensor == "two"

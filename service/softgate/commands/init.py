@@ -45,5 +45,5 @@ def run(
         )
     for doubt in doubts:
         warn(doubt)
-    console.print(Text(f" Wrote {folder}: {found.activation or wishes.activation}, {len(planned.labels)} labels."))
+    console.print(Text(f" Wrote {folder}: {planned.activation}, {len(planned.labels)} labels."))
     console.print(Text(f" Next: softgate check {folder}; softgate serve {folder}", "dim"))

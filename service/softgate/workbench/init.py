@@ -39,6 +39,7 @@ class Plan:
     """A model folder to be written."""
 
     card: str
+    activation: str
     labels: Sequence[str]
     doubts: Sequence[str]
     """What a person should look at: sentences."""
@@ -57,7 +58,7 @@ def plan(name: str, found: Inspection, wishes: Wishes) -> Plan:
     labels, doubts = _labels(found, answer, activation, wishes)
     kind, more = _input(found, wishes)
     card = render(found, name=name, answer=answer, activation=activation, labels=labels, kind=kind)
-    return Plan(card, labels, [*doubts, *more])
+    return Plan(card, activation, labels, [*doubts, *more])
 
 
 def write(folder: Path, model: Path, planned: Plan, wishes: Wishes) -> None:
@@ -104,7 +105,7 @@ def _answer(found: Inspection, wishes: Wishes) -> Output:
     if answer is None:
         several = [output.name for output in found.outputs if output.holds not in (None, "label", "labels")]
         if several:
-            raise GraphInvalid(f"Several outputs could be the answer; say which by --output: {', '.join(several)}.")
+            raise GraphInvalid(f"Several outputs could be the answer; say which by --tensor: {', '.join(several)}.")
         raise GraphInvalid(
             f"None of the outputs {', '.join(outputs)} looks like scores of classes; "
             "wanted floats of shape [batch, classes]. Is the graph a classifier?"
