@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from softgate.errors import GraphInvalid
+from softgate.errors import GraphInvalid, ModelError
 from softgate.runtime.contained import Limits, contained
 from softgate.runtime.repository import Bundle, Model, read_bundle
 
@@ -17,7 +17,12 @@ def probe(bundle: Bundle, limits: Limits) -> None:
     """
     if bundle.calibration is not None:
         return
-    (digest,) = contained("softgate.runtime.probe:load", str(bundle.folder), limits=limits)
+    try:
+        (digest,) = contained("softgate.runtime.probe:load", str(bundle.folder), limits=limits)
+    except ModelError as exc:
+        # What the child raised names the folder; what ended the child does not know it.
+        sentence = str(exc).removeprefix(f"{bundle.folder}: ")
+        raise type(exc)(f"{bundle.folder}: {sentence}") from exc
     if digest != bundle.model_sha256:
         raise GraphInvalid(f"{bundle.folder}: model.onnx changed while it was read. Start again.")
 
