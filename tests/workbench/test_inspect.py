@@ -100,9 +100,7 @@ def test_the_table_says_what_is_not_settled(path: Path, capsys: pytest.CaptureFi
     assert "external data weights" in table(path, capsys, hostile.external_weights("weights.bin"))
 
 
-@pytest.mark.parametrize(
-    "model", [hostile.truncated(), hostile.foreign_operator(), hostile.endless_loop()], ids=["half", "foreign", "loop"]
-)
+@pytest.mark.parametrize("model", [hostile.truncated(), hostile.endless_loop()], ids=["half", "loop"])
 def test_what_cannot_be_looked_at_is_an_error_of_ours(path: Path, model: bytes) -> None:
     path.write_bytes(model)
 
@@ -152,3 +150,10 @@ def test_a_tokenizer_that_is_not_the_librarys_is_named(path: Path, capsys: pytes
 def test_a_file_that_is_not_there(path: Path) -> None:
     with pytest.raises(GraphInvalid, match="there is no such file"):
         inspect.run(path, memory_mb=256, seconds=2, as_json=True)
+
+
+def test_custom_operators_are_told_though_no_session_takes_them(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(path, capsys, hostile.foreign_operator())
+
+    assert (found["foreign_operators"], found["outputs"]) == (["evil.example:Exfiltrate"], [])
+    assert "custom operators" in found["notes"][0]

@@ -51,7 +51,7 @@ def plan(name: str, found: Inspection, wishes: Wishes) -> Plan:
         raise CardInvalid(
             f"Got the folder name {name!r}, wanted one matching {MODEL_NAME.pattern}: it names the model."
         )
-    if found.external_data:
+    if found.external_data or found.foreign_operators:
         raise GraphInvalid(" ".join(found.notes))
     answer = _answer(found, wishes)
     activation = _activation(found, answer, wishes)

@@ -140,6 +140,10 @@ def inspect(path: str) -> Iterator[Mapping[str, Any]]:
         note = "Its weights lie in other files, which softgate does not read: save the model with its weights inside."
         yield asdict(replace(found, notes=[*found.notes, note]))
         return
+    if facts.foreign:
+        note = "It uses custom operators, of which softgate loads no library: export the model without them."
+        yield asdict(replace(found, notes=[*found.notes, note]))
+        return
     session = Session(content, threads=usable_cpus())
     yield asdict(_of_session(found, facts, session))
 
