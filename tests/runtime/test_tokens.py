@@ -1,3 +1,4 @@
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -268,3 +269,25 @@ def test_a_graph_of_tokens_answers_each_row_as_if_it_were_alone(
     )
     for row, alone in zip(rows, logits, strict=True):
         assert_array_equal(classifier.predict_now(classifier.check([row])).scores.logits, [alone])
+
+
+def tokenizer_with(**parts: object) -> str:
+    """The words' tokenizer, some parts of its file replaced."""
+    return json.dumps({**json.loads(word_tokenizer()), **parts})
+
+
+def test_a_text_that_makes_the_tokenizer_panic_is_refused() -> None:
+    # It gives up on what it would take for ever to match.
+    backtracking = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
+    source = token_input(tokenizer=tokenizer_with(pre_tokenizer=backtracking))
+
+    with pytest.raises(InvalidInput, match="it failed on one of them"):
+        ids(["a" * 40 + "b"], source=source)
+    assert ids(["send"], source=source)
+
+
+def test_a_tokenizer_that_panics_when_read_is_refused() -> None:
+    broken = {"type": "Precompiled", "precompiled_charsmap": "/////w=="}
+
+    with pytest.raises(CardInvalid, match=r"tokenizer\.json cannot be read: .*charsmap"):
+        token_input(tokenizer=tokenizer_with(normalizer=broken))

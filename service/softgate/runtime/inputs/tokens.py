@@ -1,12 +1,13 @@
 """Texts and pairs of texts → token ids, by the tokenizer.json that the model was trained with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.errors import CardInvalid, InvalidInput
+from softgate.errors import CardInvalid, InvalidInput, SoftgateError
 from softgate.runtime.inputs.strings import check_text, made_up
 from softgate.types import Rows, TensorSpec
 
@@ -28,10 +29,8 @@ class TokenInput:
             from tokenizers import Tokenizer  # noqa: PLC0415 - an extra, needed by this kind alone
         except ImportError as exc:
             raise CardInvalid("input.kind is text, which needs an extra: pip install 'softgate[text]'.") from exc
-        try:
+        with _raised_as(CardInvalid, "tokenizer.json cannot be read: {}."):
             self._tokenizer = Tokenizer.from_str(tokenizer.decode("utf-8"))
-        except Exception as exc:
-            raise CardInvalid(f"tokenizer.json cannot be read: {exc}.") from exc
         self._specs = specs
         self._width = next((spec.shape[1] for spec in specs.values() if spec.shape[1] is not None), None)
         padding = self._tokenizer.padding or {}
@@ -63,10 +62,8 @@ class TokenInput:
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
         """Raises InvalidInput for a text that the tokenizer has no token for."""
         texts = [tuple(row) if isinstance(row, list) else row for row in rows.values]
-        try:
+        with _raised_as(InvalidInput, "Expected texts that tokenizer.json can encode; it failed on one of them."):
             encodings = self._encode(texts)
-        except Exception as exc:
-            raise InvalidInput("Expected texts that tokenizer.json can encode; it failed on one of them.") from exc
         # A text without a single token is still a row: it holds one pad.
         width = self._width or max(1, *(len(encoding.ids) for encoding in encodings))
         return {spec.name: self._padded(role, spec, encodings, width) for role, spec in self._specs.items()}
@@ -80,6 +77,18 @@ class TokenInput:
             tokens = _ROLES[role](encoding)
             padded[row, width - len(tokens) if self._left else 0 :][: len(tokens)] = tokens
         return padded
+
+
+@contextmanager
+def _raised_as(error: type[SoftgateError], sentence: str) -> Iterator[None]:
+    """What the library raises as an error of ours; the sentence may have a place for its text."""
+    try:
+        yield
+    except BaseException as exc:
+        # A panic of the library's Rust (a regular expression that gives up) is no Exception, and is not exported.
+        if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+            raise
+        raise error(sentence.format(exc)) from exc
 
 
 _ROLES: Mapping[str, Any] = {
