@@ -101,6 +101,12 @@ def test_a_mistake_is_one_clear_sentence_and_an_exit_code(
     assert "Traceback" not in ended.stderr
 
 
+def test_an_error_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "odd", linear(np.eye(4, dtype=np.float32), name="\x1b[31mred\x9b"), labels=("a",))
+
+    assert "\x1b[31m" not in run("predict", folder, "[1, 2, 3, 4]", code=1).stderr
+
+
 def test_a_setting_of_the_wrong_kind_is_named(words: Path) -> None:
     assert "SOFTGATE_WORKERS: got 'many': " in run("serve", words, code=1, SOFTGATE_WORKERS="many").stderr
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from softgate import __version__
-from softgate.commands.screen import say
+from softgate.commands.screen import plain, say
 from softgate.errors import InvalidInput, SoftgateError, StartupFailed
 
 app = typer.Typer(
@@ -193,7 +193,7 @@ def main() -> None:
 
 
 def _fail(sentence: str, *, code: int) -> NoReturn:
-    say(Text.assemble(("error ", "bold red"), sentence), Console(stderr=True))
+    say(Text.assemble(("error ", "bold red"), plain(sentence)), Console(stderr=True))
     sys.exit(code)
 
 

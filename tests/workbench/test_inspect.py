@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, load_model_from_string
 
 import hostile
 from graphs import bag_of_words, graph, linear, one_row, softmax_of, tensor, zipped
@@ -157,3 +157,33 @@ def test_custom_operators_are_told_though_no_session_takes_them(path: Path, caps
 
     assert (found["foreign_operators"], found["outputs"]) == (["evil.example:Exfiltrate"], [])
     assert "custom operators" in found["notes"][0]
+
+
+ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b31m\u202e"
+
+
+def steers_a_terminal(text: str) -> bool:
+    return any(not each.isprintable() for each in text.replace("\n", ""))
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_a_file_says_of_itself_does_not_steer_the_terminal(
+    path: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    model = load_model_from_string(zipped([f"cat{ESCAPES}", "dog", "eel"]))
+    model.producer_name = ESCAPES
+    model.graph.input[0].name = model.graph.node[0].input[0] = model.graph.node[1].input[0] = ESCAPES
+    path.write_bytes(model.SerializeToString())
+
+    inspect.run(path, memory_mb=512, seconds=10, as_json=as_json)
+
+    shown = capsys.readouterr().out
+    assert "cat" in shown
+    assert not steers_a_terminal(shown)
+
+
+def test_what_a_file_says_of_itself_does_not_flood_the_terminal(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = load_model_from_string(softmax_of(4))
+    model.producer_name = "words " * 1_000_000
+
+    assert len(table(path, capsys, model.SerializeToString())) < 5000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from softgate.commands.screen import aside, console
+from softgate.commands.screen import aside, console, plain
 from softgate.errors import SoftgateError
 from softgate.runtime.contained import Limits, contained
 from softgate.workbench.answers import FAILED, OK, WARNING, Line
@@ -30,7 +30,7 @@ def run(folder: Path, *, against: Path | None, memory_mb: int, seconds: float, a
     failed = counts[FAILED] > 0
     if as_json:
         told = {"folder": str(folder), "ok": not failed, "lines": [asdict(line) for line in lines]}
-        sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
+        sys.stdout.write(json.dumps(told, indent=1) + "\n")
     else:
         warnings = f"{counts[WARNING]} warning{'' if counts[WARNING] == 1 else 's'}"
         console.print(Text(f"\n {counts[OK]} ok, {warnings}, {counts[FAILED]} failed.", "bold"))
@@ -49,6 +49,6 @@ def check(folder: Path, against: Path | None, limits: Limits) -> Iterator[Line]:
 
 def _print(line: Line) -> None:
     margin = Text.assemble((f" {line.status:8}", STYLES[line.status]), (line.check, "bold"))
-    aside(margin, Text(line.sentence), width=MARGIN)
+    aside(margin, Text(plain(line.sentence)), width=MARGIN)
     if line.remedy:
-        aside(Text(), Text(line.remedy, "dim"), width=MARGIN)
+        aside(Text(), Text(plain(line.remedy), "dim"), width=MARGIN)

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from softgate.commands.screen import aside, console, megabytes
+from softgate.commands.screen import aside, console, megabytes, plain
 from softgate.errors import GraphInvalid
 from softgate.runtime.contained import Limits, contained
 from softgate.workbench.inspect import Inspection, Output, of_json
@@ -22,9 +22,7 @@ def run(path: Path, *, memory_mb: int, seconds: float, as_json: bool) -> None:
     if as_json:
         settled = {"activation": found.activation, "n_classes": found.n_classes}
         answer = None if found.answer is None else found.answer.name
-        sys.stdout.write(
-            json.dumps({**asdict(found), "answer": answer, **settled}, ensure_ascii=False, indent=1) + "\n"
-        )
+        sys.stdout.write(json.dumps({**asdict(found), "answer": answer, **settled}, indent=1) + "\n")
     else:
         _print(found)
 
@@ -42,11 +40,11 @@ def _print(found: Inspection) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in _rows(found):
-        table.add_row(Text(name), Text(value))
+        table.add_row(Text(name), Text(plain(value)))
     console.print(table)
     for note in found.notes:
         console.print()
-        aside(Text(" note", "bold yellow"), Text(note), width=NOTE_MARGIN)
+        aside(Text(" note", "bold yellow"), Text(plain(note)), width=NOTE_MARGIN)
 
 
 def _rows(found: Inspection) -> list[tuple[str, str]]:

@@ -5,11 +5,12 @@ from rich.table import Table
 from rich.text import Text
 
 console = Console()
+MOST_CHARACTERS = 2000
 
 
 def warn(sentence: str) -> None:
     """On standard error, so that what is piped on stays clean."""
-    say(Text.assemble(("warning ", "bold yellow"), sentence), Console(stderr=True))
+    say(Text.assemble(("warning ", "bold yellow"), plain(sentence)), Console(stderr=True))
 
 
 def say(sentence: Text, to: Console = console) -> None:
@@ -27,6 +28,16 @@ def aside(margin: Text, sentence: Text, *, width: int, to: Console = console) ->
     grid.add_column(overflow="fold")
     grid.add_row(margin, sentence)
     to.print(grid)
+
+
+def plain(text: str) -> str:
+    """
+    What a stranger's file says of itself, as a terminal may be given it: it must neither steer nor flood it.
+
+    Line ends stay, for a message may have several lines.
+    """
+    cut = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+    return "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in cut)
 
 
 def megabytes(size_bytes: int) -> str:
