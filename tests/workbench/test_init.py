@@ -149,6 +149,36 @@ def test_a_sigmoid_at_the_end_settles_it(tmp_path: Path) -> None:
     assert (card.activation, card.output.kind) == ("sigmoid", "probabilities")
 
 
+def two_answers(first: str, second: str) -> bytes:
+    return graph(
+        [helper.make_node(first, ["features"], ["one"]), helper.make_node(second, ["features"], ["two"])],
+        [tensor("features", np.float32, "batch", 4)],
+        [tensor("one", np.float32, "batch", 4), tensor("two", np.float32, "batch", 4)],
+    )
+
+
+def test_of_two_answers_the_user_says_which_by_the_option_that_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GraphInvalid, match="say which by --tensor: one, two"):
+        make(tmp_path, two_answers("Softmax", "Sigmoid"))
+
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["Sigmoid", "Identity"])
+def test_the_output_that_the_user_chose_settles_the_activation(tmp_path: Path, other: str) -> None:
+    card = read_card(make(tmp_path, two_answers(other, "Softmax"), tensor="two") / "classifier.toml")
+
+    assert (card.output.tensor, card.output.kind, card.activation) == ("two", "probabilities", "softmax")
+
+
+def test_the_last_line_tells_the_activation_that_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path, zipped(["cat", "dog", "eel"]), activation="sparsemax")
+
+    assert "sparsemax, 3 labels" in capsys.readouterr().out
+
+
 def test_token_ids_need_a_tokenizer(tmp_path: Path) -> None:
     with pytest.raises(CardInvalid, match="--tokenizer"):
         make(tmp_path, bag_of_words(), activation="softmax")

@@ -122,12 +122,13 @@ def _activation(found: Inspection, answer: Output, wishes: Wishes) -> str:
         )
     if wishes.activation is not None:
         return wishes.activation
-    if found.activation is None:
+    settled = found.activation_of(answer)
+    if settled is None:
         raise CardInvalid(
             f"The graph does not settle how its {answer.n_columns} scores become probabilities. "
             "Say --activation softmax if a row has exactly one label, --activation sigmoid if it may have several."
         )
-    return found.activation
+    return settled
 
 
 def _labels(found: Inspection, answer: Output, activation: str, wishes: Wishes) -> tuple[Sequence[str], Sequence[str]]:

@@ -103,8 +103,11 @@ class Inspection:
     @property
     def activation(self) -> str | None:
         """softmax or sigmoid, None where the graph does not settle it."""
-        answer = self.answer
-        if answer is None or answer.n_columns is None:
+        return None if self.answer is None else self.activation_of(self.answer)
+
+    def activation_of(self, answer: Output) -> str | None:
+        """The same where this output carries the answer."""
+        if answer.n_columns is None:
             return None
         if answer.independent and answer.n_columns > 1:
             return "sigmoid"
