@@ -221,7 +221,18 @@ def test_class_names_of_the_metadata(key: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "cat, dog", "[1, 2]", "{0: 'a', 2: 'b'}", '["a", "a"]', "[" * 500_000, "-" * 500_000, "1+" * 300_000 + "1"],
+    [
+        "",
+        "cat, dog",
+        "[1, 2]",
+        "{0: 'a', 2: 'b'}",
+        '["a", "a"]',
+        '{"cat": [0, 1]}',
+        "{0x1" + "f" * 5000 + ": 'a'}",
+        "[" * 500_000,
+        "-" * 500_000,
+        "1+" * 300_000 + "1",
+    ],
 )
 def test_metadata_that_names_no_classes_is_passed_over(text: str) -> None:
     whole = model([helper.make_node("Relu", ["x"], ["y"])])

@@ -183,12 +183,13 @@ def _written(value: str) -> list[str]:
     for read in (json.loads, ast.literal_eval):
         try:
             names = read(value)
+            if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+                return list(names)
+            if isinstance(names, dict):
+                return _in_order(names) or _in_order({number: name for name, number in names.items()})
+        # It may be no text of this kind, or hold what is neither a name nor a number: a list, a number of a mile.
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
-        if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
-            return list(names)
-        if isinstance(names, dict):
-            return _in_order(names) or _in_order({number: name for name, number in names.items()})
     return []
 
 
