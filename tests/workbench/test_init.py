@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import helper, load_model_from_string
 
 import hostile
 from graphs import LABELS, bag_of_words, graph, linear, softmax_of, tensor, word_tokenizer, zipped
@@ -121,6 +121,14 @@ def test_a_bare_gemm_does_not_settle_the_activation(tmp_path: Path) -> None:
         make(tmp_path, bare_gemm())
 
     assert nothing_left(tmp_path)
+
+
+def test_names_of_classes_do_not_settle_the_activation(tmp_path: Path) -> None:
+    model = load_model_from_string(bare_gemm())
+    model.metadata_props.add(key="id2label", value='{"0": "a", "1": "b", "2": "c", "3": "d"}')
+
+    with pytest.raises(CardInvalid, match="Say --activation softmax"):
+        make(tmp_path, model.SerializeToString())
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", "sparsemax", "entmax15"])

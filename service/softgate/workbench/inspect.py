@@ -113,8 +113,9 @@ class Inspection:
             return "sigmoid"
         if any(output.holds == "labels" for output in self.outputs):
             return "sigmoid"
-        named = any(output.holds == "label" for output in self.outputs) or bool(self.labels)
-        exclusive = answer.holds in ("probabilities", "log_probabilities") or answer.n_columns == 1 or named
+        # Names alone settle nothing: labels that may hold at once have names too.
+        one_label = any(output.holds == "label" for output in self.outputs)
+        exclusive = answer.holds in ("probabilities", "log_probabilities") or answer.n_columns == 1 or one_label
         return "softmax" if exclusive else None
 
     @property
