@@ -18,6 +18,7 @@ import hostile
 from graphs import (
     LABELS,
     WORDS,
+    flat,
     graph,
     linear,
     one_row,
@@ -237,6 +238,43 @@ def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
     found = failed(lines(two_labels(tmp_path / "toy", hostile.sick_weights())))
 
     assert found["weights"] == "1 weights are NaN, in weights."
+
+
+def test_a_graph_that_never_gives_a_number(tmp_path: Path) -> None:
+    model = graph(
+        [
+            helper.make_node("Sub", ["features", "features"], ["zero"]),
+            helper.make_node("Div", ["zero", "zero"], ["logits"]),
+        ],
+        [tensor("features", np.float32, "batch", 4)],
+        [tensor("logits", np.float32, "batch", 4)],
+    )
+
+    found = failed(lines(write_model(tmp_path / "toy", model)))
+
+    assert found == {"probabilities": "None of 8 rows gives numbers: every request would fall back."}
+
+
+def test_a_graph_that_takes_no_row_at_a_time(tmp_path: Path) -> None:
+    found = failed(lines(write_model(tmp_path / "toy", flat(np.float32, 0, 4, gives=4))))
+
+    assert "no row at a time; wanted at least one" in found["load"]
+
+
+def test_a_graph_that_no_made_up_row_suits_is_not_said_to_answer(tmp_path: Path) -> None:
+    found = lines(write_model(tmp_path / "toy", flat(np.float32, "batch", "any", gives=4)))
+
+    assert the(found, "load").sentence == "The graph loads, but was run on no made-up row."
+    assert the(found, "answers").status == WARNING
+
+
+def test_a_softmax_of_one_label_is_refused(tmp_path: Path) -> None:
+    model = linear(np.ones((4, 1), dtype=np.float32))
+
+    found = failed(lines(write_model(tmp_path / "toy", model, labels=("spam",))))
+
+    assert "softmax of one label gives it 1 always; wanted 2 labels or more" in found["folder"]
+    assert failed(lines(write_model(tmp_path / "own", model, labels=("spam",), activation="sigmoid"))) == {}
 
 
 def test_a_truncated_file(tmp_path: Path) -> None:

@@ -277,6 +277,10 @@ def check_names(card: Card, labels: tuple[str, ...], *, path: Path) -> None:
         for label in card.routing.priority
         if label not in known
     ]
+    if len(labels) == 1 and not card.multi_label:
+        mistakes.append(
+            f"{path}: activation: {card.activation} of one label gives it 1 always; wanted 2 labels or more."
+        )
     if card.routing.priority and not card.multi_label:
         mistakes.append(f"{path}: routing.priority orders labels that hold at once, which only a sigmoid's may.")
     if mistakes:

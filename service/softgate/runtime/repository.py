@@ -211,7 +211,10 @@ def _fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
     if len(sizes) != 1 or any(not spec.shape for spec in specs):
         named = ", ".join(map(str, specs))
         raise GraphInvalid(f"The graph takes {named}; wanted a first axis that is the batch, of one size for all.")
-    return sizes.pop()
+    size = sizes.pop()
+    if size == 0:
+        raise GraphInvalid(f"The graph takes {', '.join(map(str, specs))}: no row at a time; wanted at least one.")
+    return size
 
 
 def _version(folder: Path, card: Card) -> str:

@@ -58,6 +58,10 @@ class Subject:
 def _probabilities(subject: Subject) -> Iterator[Line]:
     logits = subject.logits(subject.samples)
     logits = logits[np.isfinite(logits).all(axis=1)]
+    if not len(logits):
+        told = f"None of {len(subject.samples)} rows gives numbers: every request would fall back."
+        yield Line("probabilities", FAILED, told, "Find out which operator makes the NaN or the infinity.")
+        return
     p = subject.probabilities(logits)
     inside = bool(((p >= 0) & (p <= 1)).all())
     adds_up = subject.bundle.card.multi_label or bool((np.abs(p.sum(axis=1) - 1) <= 1e-6).all())

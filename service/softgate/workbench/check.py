@@ -50,16 +50,18 @@ def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
     except SoftgateError as exc:
         yield Line("load", FAILED, str(exc).removeprefix(f"{folder}: "), _remedy(exc))
         return
-    yield Line("load", OK, "The graph loads, and answers made-up rows alone and in a batch.")
+    made_up = model.input.samples(SAMPLE_ROWS) or ()
+    if any(doubt.code == "made_up_rows_fail" for doubt in model.doubts):
+        made_up = ()
+    answers = "and answers made-up rows alone and in a batch" if made_up else "but was run on no made-up row"
+    yield Line("load", OK, f"The graph loads, {answers}.")
     golden, line = _golden(bundle, model)
     yield line
-    samples = [*(model.input.samples(SAMPLE_ROWS) or ()), *golden]
-    if any(doubt.code == "made_up_rows_fail" for doubt in model.doubts):
-        samples = list(golden)
+    samples = [*made_up, *golden]
     subject = Subject(replace(bundle, calibration=calibration), facts, model, samples)
     yield from _fit(subject)
     if not samples:
-        yield Line("answers", WARNING, "No row could be made up for this graph, so nothing was run.", CALIBRATE)
+        yield Line("answers", WARNING, "No row is known that this graph takes, so nothing was run.", CALIBRATE)
         return
     for part in CHECKS:
         yield from part(subject)
