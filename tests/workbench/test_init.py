@@ -1,6 +1,7 @@
 """From a graph to a folder that serves, and what has to be told instead of guessed."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from softgate.runtime.card import Profile, RoutingCard, ServingCard, read_card
 from softgate.runtime.contained import Limits
 from softgate.runtime.repository import Model, read_bundle
 from softgate.workbench.answers import FAILED
+from softgate.workbench.init import keep
 
 IDENTITY = np.eye(4, dtype=np.float32)
 
@@ -208,6 +210,61 @@ def test_an_existing_folder_is_refused_and_left_as_it_is(tmp_path: Path) -> None
         make(tmp_path, softmax_of(4))
 
     assert [path.name for path in mine.parent.iterdir()] == ["mine.txt"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "new").write_text("mine")
+
+    with pytest.raises(ModelError, match="is there already"):
+        make(tmp_path, softmax_of(4))
+
+    assert (tmp_path / "models" / "new").read_text() == "mine"
+
+
+def test_the_folder_one_is_in_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "models" / "new"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+
+    # A shell whose folder was replaced stands nowhere.
+    with pytest.raises(ModelError, match="is the folder you are in"):
+        make(tmp_path, softmax_of(4))
+
+    assert list(here.iterdir()) == []
+
+
+def test_a_tokenizer_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CardInvalid, match=r"nowhere\.json: cannot be read"):
+        make(tmp_path, bag_of_words(), activation="softmax", tokenizer=tmp_path / "nowhere.json")
+
+    assert nothing_left(tmp_path)
+
+
+def interrupted() -> Iterator[str]:
+    yield from ()
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_leaves_no_folder(tmp_path: Path) -> None:
+    folder = make(tmp_path, softmax_of(4))
+
+    with pytest.raises(KeyboardInterrupt):
+        keep(folder, interrupted())
+
+    assert nothing_left(tmp_path)
+
+
+def test_golden_rows_that_cannot_be_written_leave_no_folder(tmp_path: Path) -> None:
+    folder = make(tmp_path, softmax_of(4))
+    path = folder / "1" / "golden.json"
+    path.unlink()
+    path.mkdir()
+
+    with pytest.raises(ModelError, match=r"new: cannot be written: Is a directory\."):
+        keep(folder, iter(["{}"]))
+
+    assert nothing_left(tmp_path)
 
 
 def test_a_folder_that_is_no_name_of_a_model_is_refused(tmp_path: Path) -> None:

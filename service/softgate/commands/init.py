@@ -1,13 +1,11 @@
 """`softgate init`: from a graph to a model folder that is ready to serve."""
 
-import shutil
 from pathlib import Path
 
 from rich.text import Text
 
 from softgate.commands.inspect import inspect
 from softgate.commands.screen import console, warn
-from softgate.errors import SoftgateError
 from softgate.runtime.contained import Limits, contained
 from softgate.workbench import init as workbench
 from softgate.workbench.init import Wishes
@@ -30,16 +28,10 @@ def run(
     found = inspect(model, limits)
     planned = workbench.plan(folder.resolve().name, found, wishes)
     workbench.write(folder, model, planned, wishes)
-    try:
-        # The very load that serving does, in a process of its own.
-        rows = list(contained("softgate.workbench.init:golden", str(folder), limits=limits))
-    except SoftgateError:
-        shutil.rmtree(folder)
-        raise
-    for golden in rows:
-        (folder / "1" / "golden.json").write_text(golden, encoding="utf-8")
+    # The very load that serving does, in a process of its own.
+    rows = workbench.keep(folder, contained("softgate.workbench.init:golden", str(folder), limits=limits))
     doubts = [*planned.doubts]
-    if not rows:
+    if rows is None:
         doubts.append(
             "No row could be made up that the graph takes, so there are no golden rows yet: calibrate writes them."
         )

@@ -7,7 +7,7 @@ It asks for nothing that it can know, and refuses to guess what it can't.
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +62,12 @@ def plan(name: str, found: Inspection, wishes: Wishes) -> Plan:
 
 
 def write(folder: Path, model: Path, planned: Plan, wishes: Wishes) -> None:
-    """The folder, whole or not at all. Raises ModelError where it cannot be written or is there already."""
-    if folder.exists() and any(folder.iterdir()):
+    """The folder, whole or not at all. Raises ModelError, of which CardInvalid is for a tokenizer not to be read."""
+    if folder.resolve() == Path.cwd():
+        raise ModelError(f"{folder}: is the folder you are in; wanted the name of a new folder.")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ModelError(f"{folder}: is there already and not empty; wanted the name of a new folder.")
+    tokenizer = None if wishes.tokenizer is None else _read(wishes.tokenizer)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as staging:
@@ -73,11 +76,36 @@ def write(folder: Path, model: Path, planned: Plan, wishes: Wishes) -> None:
             (stage / "classifier.toml").write_text(planned.card, encoding="utf-8")
             (stage / "labels.txt").write_text("\n".join(planned.labels) + "\n", encoding="utf-8")
             shutil.copyfile(model, stage / "1" / "model.onnx")
-            if wishes.tokenizer is not None:
-                shutil.copyfile(wishes.tokenizer, stage / "tokenizer.json")
+            if tokenizer is not None:
+                (stage / "tokenizer.json").write_bytes(tokenizer)
             os.replace(stage, folder)
     except OSError as exc:
         raise ModelError(f"{folder}: cannot be written: {exc.strerror}.") from exc
+
+
+def _read(tokenizer: Path) -> bytes:
+    try:
+        return tokenizer.read_bytes()
+    except OSError as exc:
+        raise CardInvalid(f"{tokenizer}: cannot be read: {exc.strerror}.") from exc
+
+
+def keep(folder: Path, golden: Iterable[str]) -> str | None:
+    """
+    Add the golden rows, at most one content of golden.json, to a folder just written; returns them.
+
+    Where they cannot be had, the folder is no more, a full disk and a Ctrl-C included. Raises ModelError.
+    """
+    try:
+        content = next(iter(golden), None)
+        if content is not None:
+            (folder / "1" / "golden.json").write_text(content, encoding="utf-8")
+    except BaseException as exc:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(exc, OSError):
+            raise ModelError(f"{folder}: cannot be written: {exc.strerror}.") from exc
+        raise
+    return content
 
 
 def golden(folder: str) -> Iterator[str]:
