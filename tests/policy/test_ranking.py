@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from scipy.special import softmax
 
 from softgate.policy.classifier import score
-from softgate.policy.ranking import Ranking, against_each_other, by_label
+from softgate.policy.ranking import Ranking, against_each_other, by_label, by_own_label
 from softgate.types import Scores
 
 
@@ -36,10 +36,14 @@ def test_by_label_ranks_by_that_column() -> None:
 
 
 def test_by_a_label_that_stands_for_itself() -> None:
-    found = by_label(scores([[9.0, 0.0], [-9.0, np.log(3)]], "sigmoid"), 1)
+    found = by_own_label(scores([[9.0, 0.0], [-9.0, np.log(3)]], "sigmoid"), 1)
 
     assert order(found) == [1, 0]
     assert_allclose(found.probability, [0.5, 0.75], rtol=1e-12)
+
+
+def test_other_labels_do_not_order_what_rounds_to_1() -> None:
+    assert order(by_own_label(scores([[-10.0, 50.0], [100.0, 60.0]], "sigmoid"), 1)) == [1, 0]
 
 
 def test_against_each_other_by_hand() -> None:

@@ -19,6 +19,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("models")
     write_text_model(folder / "words", name="words")
     write_model(folder / "identity", linear(np.eye(4, dtype=np.float32)), name="identity")
+    write_model(
+        folder / "several", linear(np.eye(2, dtype=np.float32)), name="several", labels=("a", "b"), activation="sigmoid"
+    )
     write_model(folder / "logarithm", logarithm(4), name="logarithm")
     # Two features added up are the logit of yes.
     write_model(folder / "one", linear(np.ones((2, 1), dtype=np.float32)), name="one", labels=("no", "yes"))
@@ -60,6 +63,13 @@ def test_by_label_the_most_probable_candidate_comes_first(server: Served) -> Non
     expected = softmax(ROWS, axis=1)[:, 1]
     assert [index for index, _ in found] == [1, 2, 0]
     assert [p for _, p in found] == pytest.approx(expected[[1, 2, 0]].tolist(), rel=1e-6)
+
+
+def test_labels_that_may_hold_at_once_do_not_order_each_other(server: Served) -> None:
+    # Both probabilities round to 1.
+    found = ranking(ask(server, "several", inputs=[[-10, 50], [100, 60]], label="b"))
+
+    assert [index for index, _ in found] == [1, 0]
 
 
 def test_the_probability_is_that_of_predict(server: Served) -> None:

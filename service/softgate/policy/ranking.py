@@ -23,6 +23,12 @@ def by_label(scores: Scores, column: int) -> Ranking:
     return _ranked(probability, _lead(scores.logits, column))
 
 
+def by_own_label(scores: Scores, column: int) -> Ranking:
+    """The same of a label that stands for itself: where two probabilities round to 1, its logit alone tells."""
+    probability = np.where(scores.finite, scores.probabilities[:, column], np.nan)
+    return _ranked(probability, scores.logits[:, column])
+
+
 def _lead(logits: NDArray[np.floating], column: int) -> Floats:
     """Of a label's logit over the largest other: what tells apart two probabilities that round to 1."""
     others = np.delete(logits, column, axis=1).astype(np.float64)

@@ -10,7 +10,7 @@ import numpy as np
 from softgate.errors import InvalidInput, MalformedBody
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import Classifier
-from softgate.policy.ranking import Ranking, against_each_other, by_label
+from softgate.policy.ranking import Ranking, against_each_other, by_label, by_own_label
 from softgate.types import Predictions
 from softgate.web import errors
 from softgate.web.errors import Problem
@@ -66,7 +66,8 @@ def rank(classifier: Classifier, predictions: Predictions, column: int | None) -
         assert isinstance(temperature, float), "The two classes of one logit exclude each other and share a T."
         # A bias would move all candidates alike, and so none of the probabilities.
         return against_each_other(predictions.scores, temperature=temperature)
-    return by_label(predictions.scores, column)
+    by = by_label if predictions.decisions.held is None else by_own_label
+    return by(predictions.scores, column)
 
 
 def encode(classifier: Classifier, ranking: Ranking, asked: RankBody) -> bytes:
