@@ -187,3 +187,16 @@ def test_what_a_file_says_of_itself_does_not_flood_the_terminal(path: Path, caps
     model.producer_name = "words " * 1_000_000
 
     assert len(table(path, capsys, model.SerializeToString())) < 5000
+
+
+def test_an_answer_without_a_row_tells_nothing(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = graph(
+        [helper.make_node("Slice", ["features", "start", "start"], ["none"])],
+        [tensor("features", np.float32, "batch", 4)],
+        [tensor("none", np.float32, "rows", 4)],
+        {"start": np.array([0], dtype=np.int64)},
+    )
+
+    (output,) = told(path, capsys, model)["outputs"]
+
+    assert output["holds"] is None

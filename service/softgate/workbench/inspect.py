@@ -233,13 +233,13 @@ def _output(spec: TensorSpec, ending: Ending | None, answer: Any) -> Output:
 
 
 def _values(spec: TensorSpec, answer: Any) -> NDArray[np.floating] | None:
-    if answer is None:
+    if answer is None or (spec.maps and not answer):
         return None
     if spec.maps:
         return np.array([list(row.values()) for row in answer], dtype=np.float64)
     values: NDArray[np.floating] = np.asarray(answer)
     values = values[:, None] if values.ndim == 1 else values
-    return values if values.ndim == 2 else None
+    return values if values.ndim == 2 and values.size else None
 
 
 def _type(spec: TensorSpec) -> str:
