@@ -159,9 +159,7 @@ def test_the_texts_of_a_pair_differ_in_their_type() -> None:
 def test_a_cut_that_leaves_no_room_for_a_pair_is_refused(max_tokens: int, width: int | None) -> None:
     limit = min(max_tokens, width or max_tokens)
 
-    with pytest.raises(
-        CardInvalid, match=rf"^A text is cut to {limit} tokens; the tokenizer itself adds 3 to two texts"
-    ):
+    with pytest.raises(CardInvalid, match=rf"^A text is cut to {limit} tokens; the tokenizer itself adds 3"):
         token_input(tokenizer=with_specials(), max_tokens=max_tokens, width=width)
 
 
@@ -291,3 +289,17 @@ def test_a_tokenizer_that_panics_when_read_is_refused() -> None:
 
     with pytest.raises(CardInvalid, match=r"tokenizer\.json cannot be read: .*charsmap"):
         token_input(tokenizer=tokenizer_with(normalizer=broken))
+
+
+def test_a_limit_below_what_the_tokenizer_adds_to_one_text_is_refused() -> None:
+    unknown = {"SpecialToken": {"id": "[UNK]", "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    adds_five = {
+        "type": "TemplateProcessing",
+        "single": [unknown] * 5 + [first],
+        "pair": [first, second],
+        "special_tokens": {"[UNK]": {"id": "[UNK]", "ids": [1], "tokens": ["[UNK]"]}},
+    }
+
+    with pytest.raises(CardInvalid, match="cut to 3 tokens; the tokenizer itself adds 5"):
+        token_input(tokenizer=tokenizer_with(post_processor=adds_five), width=3)

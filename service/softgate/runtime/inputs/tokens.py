@@ -43,10 +43,10 @@ class TokenInput:
         # What the tokenizer cuts is what the model was trained on.
         limits = (max_tokens, self._width, truncation.get("max_length"))
         limit = min(size for size in limits if size is not None)
-        specials = self._tokenizer.num_special_tokens_to_add(is_pair=True)
+        specials = max(map(self._tokenizer.num_special_tokens_to_add, (True, False)))
         if limit < specials:
             # The library cuts nothing then.
-            raise CardInvalid(f"A text is cut to {limit} tokens; the tokenizer itself adds {specials} to two texts.")
+            raise CardInvalid(f"A text is cut to {limit} tokens; the tokenizer itself adds {specials}.")
         self._tokenizer.enable_truncation(limit, direction=truncation.get("direction", "right"))
         # The fast way gives the second text of a pair the type of the first, unless a post-processor mends it.
         typed = "token_type_ids" in specs
