@@ -255,6 +255,25 @@ def test_a_graph_that_never_gives_a_number(tmp_path: Path) -> None:
     assert found == {"probabilities": "None of 8 rows gives numbers: every request would fall back."}
 
 
+def test_a_picture_of_one_grey_is_among_the_extreme_rows(tmp_path: Path) -> None:
+    # Each picture by its own deviation, as some are trained: of one grey it is 0.
+    model = graph(
+        [
+            helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=1),
+            helper.make_node("Sub", ["pixels", "mean"], ["centred"]),
+            helper.make_node("ReduceL2", ["centred"], ["length"], axes=[1, 2, 3], keepdims=1),
+            helper.make_node("Div", ["centred", "length"], ["scaled"]),
+            helper.make_node("Flatten", ["scaled"], ["logits"], axis=1),
+        ],
+        [tensor("pixels", np.float32, "batch", 1, 2, 2)],
+        [tensor("logits", np.float32, "batch", 4)],
+    )
+
+    line = the(lines(write_model(tmp_path / "toy", model, kind="image")), "extreme rows")
+
+    assert (line.status, line.sentence.partition(", ")[2][:12]) == (WARNING, "3 give a NaN")
+
+
 def test_a_graph_that_takes_no_row_at_a_time(tmp_path: Path) -> None:
     found = failed(lines(write_model(tmp_path / "toy", flat(np.float32, 0, 4, gives=4))))
 

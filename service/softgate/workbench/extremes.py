@@ -1,9 +1,14 @@
 """Rows at the edge of what a client may send: to see that a graph survives them."""
 
+import base64
 import json
 import random
+import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any
+
+from softgate.runtime.inputs.formats import PNG_SIGNATURE
 
 TEXTS = (
     "",
@@ -28,8 +33,8 @@ FUZZED_ROWS = 32
 def extreme_rows(kind: str, samples: Sequence[Any]) -> Sequence[Any]:
     """Rows like `samples`, which are of an input of this kind, with every value at an edge; the same at every call."""
     if kind == "image":
-        # What is no image is refused before the graph sees it.
-        return samples
+        # What is no image is refused before the graph sees it; where all pixels are alike, their deviation is 0.
+        return [*(_one_grey(level) for level in (0, 128, 255)), *samples]
     if kind == "text":
         draw = random.Random(0)  # noqa: S311 - nothing secret
         fuzzed = [
@@ -38,6 +43,16 @@ def extreme_rows(kind: str, samples: Sequence[Any]) -> Sequence[Any]:
         return [*TEXTS, *fuzzed]
     # A JSON copy: what is replaced is replaced in the copy alone.
     return [_filled(json.loads(json.dumps(samples[0])), number) for number in NUMBERS]
+
+
+def _one_grey(level: int) -> str:
+    """A PNG of 8 x 8 pixels of one grey, in base64; by hand, for this floor imports no Pillow."""
+    header = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress((b"\0" + bytes([level]) * 8) * 8)), (b"IEND", b""))
+    chunks = (
+        len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4) for kind, content in parts
+    )
+    return base64.b64encode(PNG_SIGNATURE + b"".join(chunks)).decode()
 
 
 def _filled(value: Any, number: float) -> Any:
