@@ -145,6 +145,21 @@ def calibrate(
 
 
 @app.command()
+def report(
+    folder: ModelFolder,
+    *,
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page too: one file, no network.")] = None,
+    show_inputs: Annotated[
+        Path | None, typer.Option(help="The file of examples judged on: show the inputs of the worst mistakes.")
+    ] = None,
+) -> None:
+    """Show a calibration's evidence: is it calibrated, what is routed, what is promised, where is it weak."""
+    from softgate.commands import report as command
+
+    command.run(folder, html=html, show_inputs=show_inputs)
+
+
+@app.command()
 def health(
     url: Annotated[
         str | None, typer.Argument(help="Of the server; default: where SOFTGATE_HOST and _PORT say.")
