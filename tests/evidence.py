@@ -1,5 +1,6 @@
 """The evidence of a calibration, whole, as a report takes it: of one label per row, and of several."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def whole(
     order = np.argsort(-past)
     taken = np.unique(np.linspace(1, len(past), 101).astype(int))
     precisions = np.cumsum(fine[order])[taken - 1] / taken
-    tails = np.linspace(min(energy.min(), out_energy.min()), energy.max(), 30)[1:]
+    tails = np.linspace(np.concatenate([energy, out_energy]).min(), energy.max(), 30)[1:]
     rows = np.bincount(targets, minlength=n_classes)
     hits = np.bincount(targets[right], minlength=n_classes)
     guesses = np.bincount(predicted, minlength=n_classes)
@@ -165,8 +166,8 @@ def whole(
             "value": gate,
             "share": 0.05,
             "in_scope_rejected": float((energy < gate).mean()),
-            "out_of_scope_rejected": float((out_energy < gate).mean()),
-            "auroc": 0.972,
+            "out_of_scope_rejected": float((out_energy < gate).mean()) if len(out) else None,
+            "auroc": 0.972 if len(out) else None,
             "upper_edges": tails.tolist(),
             "in_scope": np.bincount(np.searchsorted(tails, energy), minlength=30).tolist(),
             "out_of_scope": np.bincount(np.searchsorted(tails, out_energy), minlength=30).tolist(),
@@ -210,3 +211,39 @@ def whole(
         n_labels=n_classes,
         evidence=evidence,
     )
+
+
+def of_pairs(*, n_rows: int = 900, n_labels: int = 8, seed: int = 0) -> Subject:
+    """Of a sigmoid head: several labels may hold at once, so there is neither a gate nor a set."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(-2.5, 2.0, (n_rows, n_labels))
+    holds = random.random((n_rows, n_labels)) < 1 / (1 + np.exp(-logits / 1.3))
+    single = whole(logits, holds.argmax(axis=1), logits[:0], temperature=1.0)
+    pairs, truth = (1 / (1 + np.exp(-logits / 1.3))).ravel(), holds.ravel()
+    measured = {"accuracy": 0.91, "nll": 0.2, "brier": 0.07, "ece15": 0.004, "ece15_equal_mass": 0.005}
+    tested = {"null": {"ece15": [0.003, 0.006]}, "p_value": {"ece15": 0.4}, "aurc": None, "excess_aurc": None}
+    found = (pairs >= 0.5).reshape(holds.shape)
+    hits, guesses, rows = ((part.sum(axis=0)) for part in (found & holds, found, holds))
+    evidence = {
+        **single.evidence,
+        "data": {**single.evidence["data"], "multi_label": True, "out_of_scope_label": None},
+        "temperature": {"method": "plain", "plain": 1.3, "interval": None, "noise": None, "richer": None},
+        "quality": {when: {**measured, **tested} for when in ("before", "after")},
+        "reliability": {"before": bins(pairs, truth), "after": bins(pairs, truth)},
+        "gate": {"value": None, "why": "several labels may hold at once"},
+        "sets": {"quantile": None, "why": "several labels may hold at once"},
+        "classes": {
+            "label": single.evidence["classes"]["label"],
+            "rows": rows.tolist(),
+            "recall": (hits / rows).tolist(),
+            "precision": (hits / guesses).tolist(),
+            "confidence": None,
+            "f1": (2 * hits / (rows + guesses)).tolist(),
+            "thresholds": [0.5, *[None] * (n_labels - 1)],
+        },
+        "mistakes": [
+            {"row": 7, "label": ["label_1", "label_2"], "predicted": "label_3", "confidence": 0.98},
+            {"row": 9, "label": [], "predicted": "label_0", "confidence": 0.97},
+        ],
+    }
+    return replace(single, evidence=evidence, gate=None, temperature=[1.2, 1.3, 1.4, 1.3, 1.2, 1.3, 1.3, 1.35])

@@ -80,6 +80,8 @@ def test_a_label_that_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> Non
         (("serve", "."), 1, "holds no model folder; wanted at least one NAME/classifier.toml"),
         (("calibrate", "nowhere", "--data", "x.csv"), 1, "x.csv: cannot be read"),
         (("calibrate", "nowhere", "--data", "x.xls"), 1, "got a file that ends in '.xls', wanted one of .csv"),
+        (("report", "nowhere"), 1, "nowhere/classifier.toml: there is no such file"),
+        (("report", "nowhere", "--show-inputs"), 2, "requires an argument"),
         (("health", "file:///etc/passwd"), 1, "Expected an http URL"),
         (("serve", "nowhere", "--port", "99999"), 2, "less than or equal to 65535"),
         (("health", "http://127.0.0.1:abc"), 1, "No answer from http://127.0.0.1:abc/readyz?verbose"),
@@ -202,3 +204,19 @@ def test_a_read_only_model_folder_cannot_be_calibrated_and_says_so(words: Path, 
     said = run("calibrate", words, "--data", data, code=1).stderr
 
     assert "cannot be written" in said
+
+
+def test_report_shows_a_calibration_and_writes_a_page(words: Path, tmp_path: Path) -> None:
+    page = tmp_path / "calibration.html"
+    assert "has no calibration yet" in run("report", words, code=1).stderr
+    run("calibrate", words, "--data", write_examples(tmp_path / "data.csv"))
+
+    shown = run("report", words, "--html", page).stdout
+
+    assert "Is it calibrated?" in shown
+    assert "Where is it weak?" in shown
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    other = tmp_path / "other.csv"
+    other.write_text("text,label\nrain,transfer\n")
+    assert "got a file of digest" in run("report", words, "--show-inputs", other, code=1).stderr
+    assert "cannot be written" in run("report", words, "--html", tmp_path, code=1).stderr

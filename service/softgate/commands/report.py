@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softgate.commands import screen
+from softgate.errors import SoftgateError
 from softgate.runtime.repository import read_bundle
 from softgate.workbench.report import tables
 from softgate.workbench.report.notes import notes
@@ -31,8 +32,15 @@ def run(folder: Path, *, html: Path | None, show_inputs: Path | None) -> None:
         found = with_inputs(found, show_inputs)
     show(found, screen.console)
     if html is not None:
-        html.write_text(page(found), encoding="utf-8")
+        _write(html, page(found))
         screen.console.print(Text(f" Wrote {html}."), soft_wrap=True)
+
+
+def _write(path: Path, html: str) -> None:
+    try:
+        path.write_text(html, encoding="utf-8")
+    except OSError as exc:
+        raise SoftgateError(f"{path}: cannot be written: {exc.strerror}.") from exc
 
 
 def show(found: Subject, console: Console) -> None:
@@ -87,7 +95,7 @@ def _print_mistakes(console: Console, found: Subject) -> None:
         line = Text.assemble(
             (f"row {row}  ", "dim"), (label, "bold"), " taken for ", (predicted, "bold"), f" at {confidence}"
         )
-        console.print(Padding(Group(line, Text(found.inputs.get(part["row"], ""))), (0, 1, 1, 1)))
+        console.print(Padding(Group(line, Text(printable(found.inputs.get(part["row"], "")))), (0, 1, 1, 1)))
 
 
 def _columns(names: Sequence[str], texts: int) -> Table:

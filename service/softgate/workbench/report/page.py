@@ -1,6 +1,6 @@
 """The page: one file that opens anywhere, without a script and without the network. Every word is escaped here."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from html import escape
@@ -28,16 +28,15 @@ ALONE = "Bound: exact and one-sided, of this threshold taken alone. The promise 
 def page(subject: Subject) -> str:
     """The whole HTML file. Raises SoftgateError where matplotlib is absent."""
     title = printable(f"{subject.model} {subject.version}: calibration report")
+    written = {name: "".join(parts(subject)) for name, parts in SECTIONS.items()}
+    sections = {name: inner for name, inner in written.items() if inner}
     body = "".join(
         [
             _header(subject),
             "<main>",
-            _tiles(answers(subject)),
+            _tiles(answers(subject), linked=sections.keys()),
             _notes(notes(subject)),
-            _section("calibrated", _calibrated(subject)),
-            _section("routed", _routed(subject)),
-            _section("promised", _promised(subject)),
-            _section("weak", _weak(subject)),
+            *(_section(name, inner) for name, inner in sections.items()),
             '<section><h2 id="provenance">Where it comes from</h2>',
             f"{markup.definitions(tables.provenance(subject))}</section>",
             "</main>",
@@ -64,9 +63,9 @@ def _header(subject: Subject) -> str:
     return f'<header><h1>{title}</h1><p class="muted">{escape(about + when)}</p></header>'
 
 
-def _tiles(found: Sequence[Answer]) -> str:
+def _tiles(found: Sequence[Answer], *, linked: Container[str]) -> str:
     tiles = (
-        f'<li class="tile {answer.status}"><h3><a href="#{answer.name}">{answer.question}</a></h3>'
+        f'<li class="tile {answer.status}"><h3>{_question(answer, linked=answer.name in linked)}</h3>'
         f'<p class="verdict">{escape(answer.verdict)}</p><p class="figure">{escape(answer.figure)}</p>'
         f'<p class="unit">{escape(answer.unit)}</p><p class="sentence">{escape(answer.sentence)}</p>'
         f'<p class="detail">{escape(answer.detail)}</p></li>'
@@ -79,9 +78,12 @@ def _notes(found: Sequence[str]) -> str:
     return f'<ul class="notes">{"".join(f"<li>{escape(note)}</li>" for note in found)}</ul>' if found else ""
 
 
-def _section(name: str, parts: Iterator[str]) -> str:
-    inner = "".join(parts)
-    return f'<section><h2 id="{name}">{QUESTIONS[name]}</h2><div class="grid">{inner}</div></section>' if inner else ""
+def _question(answer: Answer, *, linked: bool) -> str:
+    return f'<a href="#{answer.name}">{answer.question}</a>' if linked else answer.question
+
+
+def _section(name: str, inner: str) -> str:
+    return f'<section><h2 id="{name}">{QUESTIONS[name]}</h2><div class="grid">{inner}</div></section>'
 
 
 def _calibrated(subject: Subject) -> Iterator[str]:
@@ -157,12 +159,12 @@ def _weak(subject: Subject) -> Iterator[str]:
     if few.rows:
         more = replace(many, rows=many.rows[len(few.rows) :])
         rest = markup.details(f"The next {len(more.rows)}", markup.table(more, bars=2)) if more.rows else ""
-        one, many = subject.outcome
+        noun, plural = subject.outcome
         about = (
             "At best: the upper end of the recall's 95% interval. By it they are sorted, so that few rows alone make "
-            f"no {one} the worst."
+            f"no {noun} the worst."
         )
-        yield markup.card(f"Worst {many}", markup.table(few, bars=2) + rest, about, wide=True)
+        yield markup.card(f"Worst {plural}", markup.table(few, bars=2) + rest, about, wide=True)
     if subject.evidence.get("mistakes"):
         found = enumerate(subject.evidence["mistakes"])
         below = {place: subject.inputs[part["row"]] for place, part in found if part["row"] in subject.inputs}
@@ -189,3 +191,11 @@ def _privacy(subject: Subject) -> str:
     if subject.inputs:
         return "It shows inputs, as asked: treat it as you treat them."
     return "It holds no input of the rows it was made from."
+
+
+SECTIONS: Mapping[str, Callable[[Subject], Iterator[str]]] = {
+    "calibrated": _calibrated,
+    "routed": _routed,
+    "promised": _promised,
+    "weak": _weak,
+}

@@ -33,6 +33,7 @@ SMALL_ERROR = 0.02
 LARGE_NOISE = 0.05
 WEAK_RECALL = 0.8
 LABEL_CHARACTERS = 40
+ASSUMED_CHARACTERS = 120
 MAX_PROFILES = 3
 
 
@@ -172,7 +173,8 @@ def weak(subject: Subject) -> Answer:
 
 def assumed(promise: Part) -> str:
     """The out-of-scope share that a promise counts on."""
-    return str(promise.get("assumes") or "no out-of-scope traffic").removesuffix(" assumed").removesuffix(".")
+    told = str(promise.get("assumes") or "no out-of-scope traffic").removesuffix(" assumed").removesuffix(".")
+    return shortened(told, ASSUMED_CHARACTERS)
 
 
 def truth(mistake: Part) -> str:

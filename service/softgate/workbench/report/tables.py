@@ -180,7 +180,8 @@ def _rows(data: Part) -> str:
         return ""
     out = data.get("out_of_scope") or 0
     label = f" labelled {data['out_of_scope_label']}" if out and data.get("out_of_scope_label") else ""
-    return f"{count(data['rows'])}: {count(data['in_scope'])} in scope, {count(out)} out of scope{label}"
+    kinds = "" if data.get("in_scope") is None else f": {count(data['in_scope'])} in scope, {count(out)} out of scope"
+    return f"{count(data['rows'])}{kinds}{label}"
 
 
 QUALITY = (
