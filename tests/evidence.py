@@ -1,6 +1,6 @@
-"""The evidence of a calibration, whole, as a report takes it: of one label per row, and of several."""
+"""The evidence of a calibration, whole, as a report takes it."""
 
-from dataclasses import replace
+import math
 from typing import Any
 
 import numpy as np
@@ -73,15 +73,16 @@ def promise(confidence: Floats, right: NDArray[np.bool_], precision: float, n_ro
     errors = [int((~right[confidence >= threshold]).sum()) for threshold in thresholds]
     bounds = [share_interval(1 - e / a, a)[0] for e, a in zip(errors, accepted, strict=True)]
     passing = [place for place, bound in enumerate(bounds) if bound >= precision]
-    place = passing[-1] if passing else 0
+    kept, place = bool(passing), passing[-1] if passing else 0
     return {
         "precision": precision,
         "risk": 0.1,
-        "threshold": float(thresholds[place]),
-        "accepted": accepted[place],
-        "errors": errors[place],
-        "lower_bound": bounds[place],
-        "rows_needed": 45,
+        "threshold": float(thresholds[place]) if kept else None,
+        "accepted": accepted[place] if kept else None,
+        "errors": errors[place] if kept else None,
+        "lower_bound": bounds[place] if kept else None,
+        # Four starts share the risk.
+        "rows_needed": math.ceil(math.log(0.1 / 4) / math.log(precision)),
         "rows": n_rows,
         "out_of_scope_share": 0.032,
         "assumes": "3.2 % out-of-scope traffic",
@@ -95,7 +96,9 @@ def promise(confidence: Floats, right: NDArray[np.bool_], precision: float, n_ro
             "coverage": accepted[place] / n_rows,
             "precision": 1 - errors[place] / accepted[place],
             "routed": accepted[place],
-        },
+        }
+        if kept
+        else None,
         "routes": None,
     }
 
@@ -159,7 +162,13 @@ def whole(
             "coverage": (taken / n_rows).tolist(),
             "precision": precisions.tolist(),
             "threshold": past[order][taken - 1].tolist(),
-            "oracle": {"0.90": 0.93, "0.95": 0.84, "0.98": 0.745, "0.99": None},
+            "oracle": {
+                level: max(
+                    (float(n) / n_rows for n, p in zip(taken, precisions, strict=True) if p >= float(level)),
+                    default=None,
+                )
+                for level in ("0.90", "0.95", "0.98", "0.99")
+            },
         },
         "promises": promises,
         "gate": {
@@ -207,43 +216,7 @@ def whole(
         calibration="9f2c61d0a1b4",
         temperature=temperature,
         gate=gate,
-        thresholds={name: found["threshold"] for name, found in promises.items()},
+        thresholds={name: found["threshold"] for name, found in promises.items() if found["threshold"] is not None},
         n_labels=n_classes,
         evidence=evidence,
     )
-
-
-def of_pairs(*, n_rows: int = 900, n_labels: int = 8, seed: int = 0) -> Subject:
-    """Of a sigmoid head: several labels may hold at once, so there is neither a gate nor a set."""
-    random = np.random.default_rng(seed)
-    logits = random.normal(-2.5, 2.0, (n_rows, n_labels))
-    holds = random.random((n_rows, n_labels)) < 1 / (1 + np.exp(-logits / 1.3))
-    single = whole(logits, holds.argmax(axis=1), logits[:0], temperature=1.0)
-    pairs, truth = (1 / (1 + np.exp(-logits / 1.3))).ravel(), holds.ravel()
-    measured = {"accuracy": 0.91, "nll": 0.2, "brier": 0.07, "ece15": 0.004, "ece15_equal_mass": 0.005}
-    tested = {"null": {"ece15": [0.003, 0.006]}, "p_value": {"ece15": 0.4}, "aurc": None, "excess_aurc": None}
-    found = (pairs >= 0.5).reshape(holds.shape)
-    hits, guesses, rows = ((part.sum(axis=0)) for part in (found & holds, found, holds))
-    evidence = {
-        **single.evidence,
-        "data": {**single.evidence["data"], "multi_label": True, "out_of_scope_label": None},
-        "temperature": {"method": "plain", "plain": 1.3, "interval": None, "noise": None, "richer": None},
-        "quality": {when: {**measured, **tested} for when in ("before", "after")},
-        "reliability": {"before": bins(pairs, truth), "after": bins(pairs, truth)},
-        "gate": {"value": None, "why": "several labels may hold at once"},
-        "sets": {"quantile": None, "why": "several labels may hold at once"},
-        "classes": {
-            "label": single.evidence["classes"]["label"],
-            "rows": rows.tolist(),
-            "recall": (hits / rows).tolist(),
-            "precision": (hits / guesses).tolist(),
-            "confidence": None,
-            "f1": (2 * hits / (rows + guesses)).tolist(),
-            "thresholds": [0.5, *[None] * (n_labels - 1)],
-        },
-        "mistakes": [
-            {"row": 7, "label": ["label_1", "label_2"], "predicted": "label_3", "confidence": 0.98},
-            {"row": 9, "label": [], "predicted": "label_0", "confidence": 0.97},
-        ],
-    }
-    return replace(single, evidence=evidence, gate=None, temperature=[1.2, 1.3, 1.4, 1.3, 1.2, 1.3, 1.3, 1.35])

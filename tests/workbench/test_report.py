@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from evidence import made_up, of_pairs, whole
+from evidence import made_up, whole
+from evidence_of_pairs import of_pairs
 from softgate.commands.report import show
 from softgate.errors import DataInvalid
 from softgate.numerics.activations import softmax

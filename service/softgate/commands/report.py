@@ -57,7 +57,7 @@ def show(found: Subject, console: Console) -> None:
     _print_table(console, "Measures", tables.quality(found))
     if found.part("promises"):
         _print_table(console, "Promises", tables.promises(found))
-    _print_table(console, "Worst classes", tables.classes(found, WORST_CLASSES))
+    _print_table(console, f"Worst {found.outcome[1]}", tables.classes(found, WORST_CLASSES))
     _print_mistakes(console, found)
 
 

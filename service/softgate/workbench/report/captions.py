@@ -27,7 +27,7 @@ def reliability(subject: Subject, when: str) -> str:
     intervals = [(confidence, share_interval(accuracy, rows)) for rows, confidence, accuracy in filled]
     outside = sum(not low <= confidence <= high for confidence, (low, high) in intervals)
     fit = (
-        f"{outside} of {counted(len(filled), 'filled bin')} off the diagonal by more than the 95% interval"
+        f"off the diagonal by more than the 95% interval: {outside} of {counted(len(filled), 'filled bin')}"
         if outside
         else f"the diagonal lies within the 95% interval of {'all ' if len(filled) > 1 else ''}"
         f"{counted(len(filled), 'filled bin')}"

@@ -29,13 +29,13 @@ def reliability(name: str, bins: Part, *, pairs: bool, description: str) -> str:
     columns = (bins[key] for key in ("upper_edges", "rows", "confidence", "accuracy"))
     filled = [row for row in zip(*columns, strict=True) if row[1] and None not in row]
     width = 1 / max(1, len(bins["upper_edges"]))
-    low, high = ("probability too low", "probability too high") if pairs else ("under-confident", "over-confident")
+    low, high = ("probability too low", "too high") if pairs else ("under-confident", "over-confident")
 
     def draw(figure: "Figure") -> None:
         top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3.4, 1)})
         top.plot((0, 1), (0, 1), color=MUTED, linewidth=1, dashes=(4, 3))
-        top.text(0.02, 0.97, low, color=MUTED, va="top", fontsize=10)
-        top.text(0.98, 0.03, high, color=MUTED, ha="right", fontsize=10)
+        # Above the axes: inside, there is no place where no point may come to lie.
+        top.set_title(f"above the line: {low}; below: {high}", loc="left", color=MUTED, fontsize=10)
         for _, rows, confidence, accuracy in filled:
             top.plot((confidence, confidence), share_interval(accuracy, rows), color=BLUE, linewidth=1.4)
             top.plot(confidence, accuracy, "o", color=BLUE, markersize=5.5, clip_on=False)
@@ -98,10 +98,12 @@ def risk_coverage(name: str, subject: Subject, *, description: str) -> str:
         wanted = subject.promise.get("precision")
         low = min([low, *(point[1] for point in chosen.values()), *([] if wanted is None else [wanted])])
         if wanted is not None:
-            marks.promise_line(axes, wanted)
+            marks.key(figure, marks.promise_line(axes, wanted))
         for threshold, point in chosen.items():
             axes.plot(*point, "o", color=ORANGE, markersize=7, markeredgecolor=CARD, clip_on=False)
-            marks.label(axes, point, f"threshold {threshold:.3f}", left=point[0] > 0.5)
+            # The curve falls to the right: above it on that side, or below it on the other, nothing is drawn.
+            left = point[0] > 0.6
+            marks.label(axes, point, f"threshold {threshold:.3f}", left=left, rise=-4 if left else 16)
         axes.set(xlim=(0, 1), ylim=(low - 0.12 * (1 - low) - 0.002, 1.002), xticks=TICKS)
         axes.set(xlabel="share of rows routed", ylabel="precision")
         marks.percents(axes, "x", "y")
@@ -129,7 +131,7 @@ def threshold(name: str, promise: Part, *, description: str) -> str:
         edge = 0.03 * (at[-1] - at[0]) + 0.01
         axes.set(xlim=(at[0] - edge, at[-1] + edge), ylim=(low, 1 + 0.02 * (1 - low)))
         axes.set(xlabel="threshold on route confidence", ylabel="precision")
-        marks.promise_line(axes, wanted, right=True)
+        promised = marks.promise_line(axes, wanted)
         if chosen is not None:
             point = (marks.spread(chosen), promise["lower_bound"])
             axes.plot((point[0], point[0]), (low, point[1]), color=MUTED, linewidth=1, dashes=(2, 2))
@@ -138,7 +140,7 @@ def threshold(name: str, promise: Part, *, description: str) -> str:
             marks.label(axes, (point[0], low), f"chosen {chosen:.3f}", left=left, rise=14)
         marks.spread_ticks(axes, at[0] - edge, at[-1] + edge)
         marks.percents(axes, "y")
-        marks.key(figure, ("seen", BLUE, "-"), ("lower bound", ORANGE, (0, (3, 1.5))))
+        marks.key(figure, ("seen", BLUE, "-"), ("lower bound", ORANGE, (0, (3, 1.5))), promised)
 
     return drawn(name, draw, description=description, height=280) if rows else ""
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Entry = tuple[str, str, Any]
+"""Of a key: name, colour, dashes."""
+
 NINES = (0.0, 0.5, 0.75, 0.9, 0.97, 0.99, 0.997, 0.999, 0.9999, 0.99999)
 MOST_NINES = 6
 # Of the axis: closer than this, the words under two ticks would touch.
@@ -33,18 +36,10 @@ def spread_ticks(axes: "Axes", low: float, high: float) -> None:
     axes.set_xticks([spread(tick) for tick in kept], [f"{tick:.5f}".rstrip("0").rstrip(".") for tick in kept])
 
 
-def promise_line(axes: "Axes", precision: float, *, right: bool = False) -> None:
+def promise_line(axes: "Axes", precision: float) -> Entry:
+    """Its name stands in the key: beside the line a curve may pass."""
     axes.axhline(precision, color=LIGHT["ink"], linewidth=1, dashes=(5, 3))
-    axes.annotate(
-        f"promised {short_percent(precision)}",
-        (1.0 if right else 0.0, precision),
-        xycoords=("axes fraction", "data"),
-        xytext=(-5 if right else 5, -4),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        va="top",
-        fontsize=10,
-    )
+    return f"promised {short_percent(precision)}", LIGHT["ink"], (0, (3, 1.5))
 
 
 def label(axes: "Axes", point: tuple[float, float], text: str, *, left: bool, rise: int = -4) -> None:
@@ -59,7 +54,7 @@ def label(axes: "Axes", point: tuple[float, float], text: str, *, left: bool, ri
     )
 
 
-def key(figure: "Figure", *entries: tuple[str, str, Any]) -> None:
+def key(figure: "Figure", *entries: Entry) -> None:
     from matplotlib.lines import Line2D  # noqa: PLC0415 - `drawn` has said so where it is absent
 
     lines = [Line2D([], [], color=color, linestyle=dashes) for _, color, dashes in entries]

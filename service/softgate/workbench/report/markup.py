@@ -48,8 +48,9 @@ def name(text: str) -> str:
 
 def _cell(content: Table, place: int, word: str, *, bar: bool) -> str:
     drawn = f'<span class="bar" aria-hidden="true"><i style="width:{escape(word)}"></i></span>' if bar else ""
-    inner = name(word) if place < content.texts else escape(word)
-    return f'<td{_kind(content, place)} data-name="{escape(content.columns[place])}">{drawn}{inner}</td>'
+    inner = name(word) if place < content.texts else f"<b>{escape(word)}</b>" if bar else escape(word)
+    kind = ' class="text digits"' if place < content.texts and word.isdigit() else _kind(content, place)
+    return f'<td{kind} data-name="{escape(content.columns[place])}">{drawn}{inner}</td>'
 
 
 def _kind(content: Table, place: int) -> str:

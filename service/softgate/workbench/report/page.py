@@ -110,7 +110,7 @@ def _calibrated(subject: Subject) -> Iterator[str]:
 def _routed(subject: Subject) -> Iterator[str]:
     if (fates := tables.fates(subject)).rows:
         about = "On rows that did not choose the threshold."
-        yield markup.card("What becomes of the rows", markup.table(fates, bars=1), about, wide=True)
+        yield markup.card("What becomes of the rows", markup.table(fates, bars=1), about)
     if curve := subject.part("risk_coverage"):
         yield _figure(
             "Precision by share of rows routed",

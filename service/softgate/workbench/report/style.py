@@ -75,7 +75,7 @@ border-top:4px solid var(--tone);border-radius:10px;padding:14px 16px 16px}
 .grid{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:14px}
 figure,.card{margin:0;background:var(--card);border:1px solid var(--line);border-radius:10px;
 padding:16px 18px;min-width:0}
-.wide{grid-column:1/-1}
+.wide,.grid>:only-child{grid-column:1/-1}
 figure svg{display:block;width:100%;height:auto;margin:6px 0 8px;max-width:560px}
 figure svg *{stroke-linejoin:round;stroke-linecap:butt}
 figcaption{font-size:.9rem}
@@ -93,6 +93,7 @@ tbody tr:last-child>*{border-bottom:0}
 .bar{display:inline-block;vertical-align:middle;width:72px;height:8px;border-radius:2px;background:var(--grid);
 margin-right:8px}
 .bar i{display:block;height:100%;border-radius:2px;background:var(--blue)}
+.text.digits{white-space:nowrap}td b{display:inline-block;min-width:3.6em;font-weight:400}
 .wide .bar{width:clamp(72px,22vw,280px)}
 .input{color:var(--muted);white-space:pre-wrap}
 dl{display:grid;grid-template-columns:minmax(120px,max-content) 1fr;gap:4px 18px;margin:0;font-size:.875rem}

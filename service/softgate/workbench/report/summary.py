@@ -167,7 +167,7 @@ def weak(subject: Subject) -> Answer:
     if missing:
         detail = f"{counted(missing, f'{one} has', f'{many} have')} no rows at all. {detail}"
     status = BAD if few > 0.2 * len(seen) else CAUTION if few or missing else GOOD
-    verdict = "In many classes" if status == BAD else "In some classes" if few else "Nowhere in particular"
+    verdict = f"In many {many}" if status == BAD else f"In some {many}" if few else "Nowhere in particular"
     return Answer("weak", status, verdict, f"{count(few)} of {count(len(seen))}", unit, sentence, detail)
 
 
@@ -193,7 +193,7 @@ def _calibration_verdict(quality: Part) -> tuple[str, str]:
     band = (quality.get("null") or {}).get("ece15")
     if band and band[1] > LARGE_NOISE:
         return CAUTION, "Too few rows to tell"
-    return GOOD, "Yes, as far as these rows show"
+    return GOOD, "Yes, on these rows"
 
 
 def _p_values(quality: Part) -> dict[str, float]:
@@ -233,7 +233,9 @@ def _profiles(subject: Subject) -> str:
 
 def _profile(name: str, promise: Part) -> str:
     kept = promise.get("threshold") is not None
-    return f"{shortened(name, LABEL_CHARACTERS)} " + (f"≥ {short_percent(promise['precision'])}" if kept else "nothing")
+    return f"{shortened(name, LABEL_CHARACTERS)} " + (
+        f"≥ {short_percent(promise['precision'])}" if kept else "(no promise)"
+    )
 
 
 QUESTIONS = {

@@ -88,7 +88,7 @@ def classes(subject: Subject, limit: int) -> Table:
 def mistakes(subject: Subject) -> Table:
     found: Sequence[Part] = subject.evidence.get("mistakes") or ()
     return Table(
-        ("row", "is", "taken for", "confidence"),
+        ("row", *(("holds", "taken to hold") if subject.multi_label else ("is", "taken for")), "confidence"),
         [
             (str(part["row"]), printable(truth(part)), printable(part["predicted"]), percent(part["confidence"], 2))
             for part in found
