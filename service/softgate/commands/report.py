@@ -54,7 +54,7 @@ def show(found: Subject, console: Console) -> None:
         grid = Table.grid(padding=(0, 1))
         grid.add_row("-", Text(note))
         console.print(Padding(grid, (0, 1)))
-    _print_table(console, "Measures", tables.quality(found))
+    _print_table(console, "Measures, over pairs" if found.multi_label else "Measures", tables.quality(found))
     if found.part("promises"):
         _print_table(console, "Promises", tables.promises(found))
     _print_table(console, f"Worst {found.outcome[1]}", tables.classes(found, WORST_CLASSES))

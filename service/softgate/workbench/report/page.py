@@ -20,7 +20,7 @@ WORST_CLASSES = 12
 MORE_CLASSES = 100
 MAX_PROFILES = 6
 BY_CHANCE = (
-    "By chance: what perfect calibration on as many rows stays below in 95 of 100 draws; p: how often it is as large."
+    "By chance: what perfect calibration on as much data stays below in 95 of 100 draws; p: how often it is as large."
 )
 ALONE = "Bound: exact and one-sided, of this threshold taken alone. The promise holds for the choice among all of them."
 
