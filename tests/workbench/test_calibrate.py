@@ -26,7 +26,7 @@ TARGETS = np.array([RNG.choice(4, p=row) for row in softmax(LOGITS / 3)])
 
 
 def examples(rows: Sequence[Any] = LOGITS.tolist(), targets: NDArray[np.intp] = TARGETS) -> Examples:
-    return Examples(rows, [LABELS[target] for target in targets], "0" * 64)
+    return Examples(rows, [(LABELS[target],) for target in targets], "0" * 64)
 
 
 def texts() -> Examples:
@@ -34,7 +34,7 @@ def texts() -> Examples:
     words = WORDS[2:]
     label_of = {word: LABELS[index // 2] for index, word in enumerate(words)}
     pairs = [(first, second) for first in words for second in words]
-    labels = [label_of[second if number % 3 == 0 else first] for number, (first, second) in enumerate(pairs)]
+    labels = [(label_of[second if number % 3 == 0 else first],) for number, (first, second) in enumerate(pairs)]
     return Examples([" ".join(pair) for pair in pairs], labels, "0" * 64)
 
 
@@ -172,12 +172,31 @@ def test_a_golden_row_without_finite_logits_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_label_that_the_model_lacks_is_named(tmp_path: Path) -> None:
-    data = Examples([[0.0] * 4] * 4, ["transfer", "refund", "joke", "cancel"], "")
+    data = Examples([[0.0] * 4] * 4, [("transfer",), ("refund",), ("joke",), ("cancel",)], "")
 
     with pytest.raises(DataInvalid) as caught:
         calibrated(model(tmp_path / "toy"), data)
 
-    assert str(caught.value) == ("Example 2 has the label 'refund', which labels.txt does not hold; 2 such in all.")
+    assert str(caught.value) == "example 2: got the label 'refund', which labels.txt does not hold; 2 such in all."
+
+
+@pytest.mark.parametrize(("names", "n_labels"), [((), 0), (("transfer", "joke"), 2)])
+def test_a_row_of_no_or_several_labels_is_refused_where_it_stands(
+    names: tuple[str, ...], n_labels: int, tmp_path: Path
+) -> None:
+    data = Examples([[0.0] * 4] * 2, [("joke",), names], "", places=["line 2", "line 3"])
+
+    with pytest.raises(DataInvalid, match=rf"^line 3: got {n_labels} labels; 1 such in all\.$"):
+        calibrated(model(tmp_path / "toy"), data)
+
+
+def test_logits_that_are_given_are_not_run_again(tmp_path: Path) -> None:
+    given = Examples((), examples().labels, "0" * 64, logits=LOGITS * 2)
+
+    found = calibrated(model(tmp_path / "toy"), given, golden_rows=LOGITS.tolist()[:8])
+
+    assert found.temperature == fit_robust_temperature(LOGITS * 2, TARGETS).temperature
+    assert json.loads(found.calibration)["evidence"]["data"]["rows"] == 300
 
 
 @pytest.mark.parametrize(
@@ -248,14 +267,14 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
         write(toy.bundle, found)
 
 
-def confident_errors() -> tuple[NDArray[np.float64], list[str]]:
+def confident_errors() -> tuple[NDArray[np.float64], list[tuple[str, ...]]]:
     """Scores whose size says nothing: right nine times in ten, whether small or large."""
     draws = np.random.default_rng(0)
     sizes = draws.uniform(1, 6, size=3000)
     truth = draws.integers(0, 2, size=3000)
     shown = np.where(draws.random(3000) < 0.9, truth, 1 - truth)
     rows = np.stack([np.where(shown == k, sizes, 0.0) for k in (0, 1)], axis=1)
-    return rows, [LABELS[k] for k in truth]
+    return rows, [(LABELS[k],) for k in truth]
 
 
 def test_a_fit_that_takes_confident_errors_for_wrong_labels_is_doubted(tmp_path: Path) -> None:
@@ -276,8 +295,8 @@ def test_a_fit_that_takes_confident_errors_for_wrong_labels_is_doubted(tmp_path:
 
 def test_few_rows_and_a_single_label_are_doubted(tmp_path: Path) -> None:
     every = examples()
-    rows = [row for row, label in zip(every.rows, every.labels, strict=True) if label == LABELS[0]][:20]
-    one = Examples(rows, [LABELS[0]] * 20, every.sha256)
+    rows = [row for row, label in zip(every.rows, every.labels, strict=True) if label == (LABELS[0],)][:20]
+    one = Examples(rows, [(LABELS[0],)] * 20, every.sha256)
 
     doubts = calibrated(model(tmp_path / "toy"), one, robust=False).doubts
 
@@ -292,7 +311,7 @@ def test_good_data_raises_no_doubt(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "toy", linear(np.eye(4, dtype=np.float32)))
     for seed in range(10):
         draws = np.random.default_rng(seed)
-        labels = [LABELS[draws.choice(4, p=p)] for p in softmax(logits)]
+        labels = [(LABELS[draws.choice(4, p=p)],) for p in softmax(logits)]
 
         assert (
             calibrated(Model(read_bundle(folder), threads=1), Examples(logits.tolist(), labels, "0" * 64)).doubts == []

@@ -18,7 +18,7 @@ def run(folder: Path, *, data: Path, golden_from: Path | None, robust: bool) -> 
     golden_rows = None if golden_from is None else read_rows(golden_from)
     model = Model(read_bundle(folder, calibrated=False), threads=usable_cpus())
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Running the graph", total=len(examples.rows))
+        task = progress.add_task("Running the graph", total=len(examples.labels))
         found = workbench.calibrate(
             model,
             examples,
@@ -27,7 +27,7 @@ def run(folder: Path, *, data: Path, golden_from: Path | None, robust: bool) -> 
             progress=lambda done: progress.advance(task, done),
         )
     written = workbench.write(model.bundle, found)
-    _print_calibrated(found, n_rows=len(examples.rows))
+    _print_calibrated(found, n_rows=len(examples.labels))
     console.print(Text(f"\n Wrote {written[0]} and {written[1].name}."))
 
 

@@ -85,7 +85,7 @@ def calibrate(
     bundle = model.bundle
     activation = bundle.card.activation
     targets = _targets(examples, bundle.labels)
-    logits = run_examples(model, examples.rows, progress)
+    logits = run_examples(model, examples.rows, progress) if examples.logits is None else examples.logits
     method = _method(activation, robust=robust)
     fit = _fit(logits, targets, activation=activation, method=method)
     plain = fit_temperature(logits, targets) if method == "robust" else None
@@ -100,7 +100,7 @@ def calibrate(
         "temperature": fit.temperature,
         **({} if noise is None else {"noise": noise}),
         "evidence": {
-            "data": {"sha256": examples.sha256, "rows": len(examples.rows)},
+            "data": {"sha256": examples.sha256, "rows": len(examples.labels)},
             "method": method,
             "plain_temperature": None if plain is None else plain.temperature,
             "on_the_rows_fitted": {"before": before, "after": after},
@@ -173,14 +173,12 @@ def figures(
 
 def _targets(examples: Examples, labels: Sequence[str]) -> NDArray[np.intp]:
     index = {label: column for column, label in enumerate(labels)}
-    unknown = sorted({label for label in examples.labels if label not in index})
+    unknown = [row for row, names in enumerate(examples.labels) if len(names) != 1 or names[0] not in index]
     if unknown:
-        first = next(row for row, label in enumerate(examples.labels, start=1) if label not in index)
-        raise DataInvalid(
-            f"Example {first} has the label {examples.labels[first - 1]!r}, which labels.txt does not hold; "
-            f"{len(unknown)} such in all."
-        )
-    return np.array([index[label] for label in examples.labels], dtype=np.intp)
+        names = examples.labels[unknown[0]]
+        got = f"the label {names[0]!r}, which labels.txt does not hold" if len(names) == 1 else f"{len(names)} labels"
+        raise DataInvalid(f"{examples.place(unknown[0])}: got {got}; {len(unknown)} such in all.")
+    return np.array([index[names[0]] for names in examples.labels], dtype=np.intp)
 
 
 def _method(activation: str, *, robust: bool) -> str:
