@@ -46,7 +46,7 @@ def test_a_file_of_another_kind_is_refused(name: str, tmp_path: Path) -> None:
     suffix = Path(name).suffix
 
     assert refusal(write(tmp_path, name, "text,label\na,x\n")) == (
-        f": got a file that ends in {suffix!r}, wanted one of .csv, .jsonl, .ndjson."
+        f": got a file that ends in {suffix!r}, wanted one of .csv, .jsonl, .ndjson, or a folder of images."
     )
 
 

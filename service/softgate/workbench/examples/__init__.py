@@ -1,4 +1,4 @@
-"""Labelled examples from a file: what a classifier is calibrated with. One module per kind of data."""
+"""Labelled examples from a file or a folder: what a classifier is calibrated with. One module per kind of data."""
 
 import io
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softgate.errors import DataInvalid
-from softgate.workbench.examples import csv_file, json_lines
+from softgate.workbench.examples import csv_file, image_folder, json_lines
 from softgate.workbench.examples.labelled import Examples, Wanted, read_text
 
 __all__ = ["Examples", "read_examples", "read_rows"]
@@ -22,7 +22,7 @@ def read_examples(
     strings: Collection[str] = (),
 ) -> Examples:
     """
-    Examples of a CSV or JSON Lines file.
+    Examples of a CSV or JSON Lines file, or of a folder of images.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def read_examples(
     strings
         Columns of a CSV file that are no numbers, even where they look like some (`1`, `02134`).
 
-    Raises DataInvalid, which names the line.
+    Raises DataInvalid, which names the line, the file or the row.
     """
     return _read(path, Wanted(labels, multi_label, out_of_scope_label, by_name, strings))
 
@@ -60,9 +60,14 @@ def read_rows(path: Path, *, by_name: bool | None = None, strings: Collection[st
 
 def _read(path: Path, wanted: Wanted) -> Examples:
     try:
+        if path.is_dir():
+            return image_folder.read(path, wanted)
         reader = READERS.get(path.suffix.lower())
         if reader is None:
-            raise DataInvalid(f"{path}: got a file that ends in {path.suffix!r}, wanted one of {', '.join(READERS)}.")
+            raise DataInvalid(
+                f"{path}: got a file that ends in {path.suffix!r}, wanted one of {', '.join(READERS)}, "
+                "or a folder of images."
+            )
         return reader(path, wanted)
     except OSError as exc:
         raise _unreadable(path, exc) from exc
