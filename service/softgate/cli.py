@@ -133,7 +133,7 @@ def check(
 def calibrate(
     folder: ModelFolder,
     data: Annotated[
-        Path, typer.Option(help="Labelled rows the model was not trained on: .csv, .jsonl or a folder of images.")
+        Path, typer.Option(help="Labelled rows the model was not trained on: .csv, .jsonl, .npz or a folder of images.")
     ],
     golden_from: Annotated[
         Path | None, typer.Option(help="Rows to keep as golden rows: .txt with a text per line, .csv or .jsonl.")

@@ -46,11 +46,11 @@ def test_a_file_of_another_kind_is_refused(name: str, tmp_path: Path) -> None:
     suffix = Path(name).suffix
 
     assert refusal(write(tmp_path, name, "text,label\na,x\n")) == (
-        f": got a file that ends in {suffix!r}, wanted one of .csv, .jsonl, .ndjson, or a folder of images."
+        f": got a file that ends in {suffix!r}, wanted one of .csv, .jsonl, .ndjson, .npz, or a folder of images."
     )
 
 
-@pytest.mark.parametrize("name", ["data.csv", "data.jsonl", "data.txt"])
+@pytest.mark.parametrize("name", ["data.csv", "data.jsonl", "data.npz", "data.txt"])
 def test_a_file_that_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataInvalid, match=rf"{name}: (cannot be read: No such file|got logits|got a file)"):
         read_rows(tmp_path / name)
@@ -90,6 +90,7 @@ def test_rows_of_examples_lose_their_labels(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("bytes.txt", b"\xff", r"bytes\.txt: not UTF-8: invalid start byte at byte 0\. Save it as UTF-8\.$"),
+        ("logits.npz", b"", r"logits\.npz: got logits, wanted rows as a client would send them\.$"),
     ],
 )
 def test_rows_of_what_holds_none_are_refused(name: str, content: bytes, message: str, tmp_path: Path) -> None:

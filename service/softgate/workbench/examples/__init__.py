@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softgate.errors import DataInvalid
-from softgate.workbench.examples import csv_file, image_folder, json_lines
+from softgate.workbench.examples import csv_file, image_folder, json_lines, npz_file
 from softgate.workbench.examples.labelled import Examples, Wanted, read_text
 
 __all__ = ["Examples", "read_examples", "read_rows"]
@@ -22,7 +22,7 @@ def read_examples(
     strings: Collection[str] = (),
 ) -> Examples:
     """
-    Examples of a CSV or JSON Lines file, or of a folder of images.
+    Examples of a CSV, JSON Lines or .npz file, or of a folder of images.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ def read_rows(path: Path, *, by_name: bool | None = None, strings: Collection[st
             return [line for line in lines if line.strip()]
         except OSError as exc:
             raise _unreadable(path, exc) from exc
+    if path.suffix.lower() == ".npz":
+        raise DataInvalid(f"{path}: got logits, wanted rows as a client would send them.")
     # Labels are not looked at here, so either form will do.
     return _read(path, Wanted(multi_label=True, by_name=by_name, strings=strings)).rows
 
@@ -81,4 +83,5 @@ READERS: Mapping[str, Callable[[Path, Wanted], Examples]] = {
     ".csv": csv_file.read,
     ".jsonl": json_lines.read,
     ".ndjson": json_lines.read,
+    ".npz": npz_file.read,
 }
