@@ -78,8 +78,7 @@ def test_a_label_that_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> Non
         (("predict", "nowhere", "text"), 1, "nowhere/classifier.toml: there is no such file"),
         (("serve", "nowhere"), 1, "nowhere: not a folder"),
         (("serve", "."), 1, "holds no model folder; wanted at least one NAME/classifier.toml"),
-        (("calibrate", "nowhere", "--data", "x.csv"), 1, "x.csv: cannot be read"),
-        (("calibrate", "nowhere", "--data", "x.xls"), 1, "got a file that ends in '.xls', wanted one of .csv"),
+        (("calibrate", "nowhere", "--data", "x.csv"), 1, "nowhere/classifier.toml: there is no such file"),
         (("report", "nowhere"), 1, "nowhere/classifier.toml: there is no such file"),
         (("report", "nowhere", "--show-inputs"), 2, "requires an argument"),
         (("health", "file:///etc/passwd"), 1, "Expected an http URL"),
@@ -172,7 +171,10 @@ def test_calibrate_writes_what_the_server_then_serves(words: Path, tmp_path: Pat
 
     calibration = json.loads((words / "1" / "calibration.json").read_text())
     assert 1.6 < calibration["temperature"] < 2.4
-    assert f"T = {calibration['temperature']:.4f} from 400 rows" in shown
+    assert "Is it calibrated?" in shown
+    assert "400 rows" in shown
+    assert "golden.json, calibration.json, calibration.html" in shown
+    assert (words / "1" / "calibration.html").read_text().startswith("<!DOCTYPE html>")
     assert len(json.loads((words / "1" / "golden.json").read_text())["rows"]) >= 8
     with served(words) as server:
         answer = server.predict("toy", inputs="rain sun rain").json()

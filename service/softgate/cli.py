@@ -30,6 +30,7 @@ app = typer.Typer(
 
 Activation = Literal["softmax", "sigmoid", "sparsemax", "entmax15"]
 InputKind = Literal["tensor", "text", "image"]
+SetScore = Literal["topp", "lac"]
 ModelFile = Annotated[Path, typer.Argument(help="A graph: model.onnx.")]
 MemoryMb = Annotated[int, typer.Option(min=64, help="Memory that the graph may take while it is looked at.")]
 Seconds = Annotated[float, typer.Option(min=1, help="Time that it may take.")]
@@ -132,18 +133,51 @@ def check(
 @app.command()
 def calibrate(
     folder: ModelFolder,
-    data: Annotated[
-        Path, typer.Option(help="Labelled rows the model was not trained on: .csv, .jsonl, .npz or a folder of images.")
-    ],
+    *,
+    data: Annotated[Path, typer.Option(help="Labelled rows the model was not trained on: .csv, .jsonl, .npz, images.")],
+    apart: Annotated[
+        Path | None, typer.Option("--eval", help="Other labelled rows to judge by; default: parts of the data in turn.")
+    ] = None,
+    out_of_scope_label: Annotated[
+        str | None, typer.Option(help="The label of rows that belong to no label of the model.")
+    ] = None,
     golden_from: Annotated[
         Path | None, typer.Option(help="Rows to keep as golden rows: .txt with a text per line, .csv or .jsonl.")
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Fit T alone, without a share of wrong labels.")] = False,
+    temperature_only: Annotated[
+        bool, typer.Option("--temperature-only", help="Try no shift per class, no temperature per label.")
+    ] = False,
+    sets: Annotated[SetScore, typer.Option(help="Kind of prediction sets: topp is never empty, lac is smallest.")] = (
+        "topp"
+    ),
+    sets_per_class: Annotated[
+        bool,
+        typer.Option("--sets-per-class", help="Cover the rows of every class that has enough, not just the average."),
+    ] = False,
+    per_route: Annotated[
+        bool, typer.Option("--per-route", help="Keep the promised precision for each route by itself.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; say what would change, and how many decisions.")
+    ] = False,
 ) -> None:
-    """Fit the temperature; write calibration.json and golden.json."""
+    """Fit temperature, gate, sets and thresholds that keep the card's promises; write them with their evidence."""
     from softgate.commands import calibrate as command
 
-    command.run(folder, data=data, golden_from=golden_from, robust=not plain)
+    command.run(
+        folder,
+        data=data,
+        apart=apart,
+        out_of_scope_label=out_of_scope_label,
+        golden_from=golden_from,
+        dry_run=dry_run,
+        robust=not plain,
+        richer=not temperature_only,
+        set_score=sets,
+        sets_per_class=sets_per_class,
+        per_route=per_route,
+    )
 
 
 @app.command()

@@ -128,3 +128,14 @@ def test_noise_that_is_no_share_is_refused(noise: float) -> None:
 def test_logits_that_carry_no_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="Expected finite logits"):
         fit_biased_temperature(np.array([[np.nan, 0.0]]), np.array([0]))
+
+
+def test_the_error_of_the_temperature_is_that_of_refits_on_resampled_rows() -> None:
+    random = np.random.default_rng(2)
+    logits = 2 * random.normal(size=(1500, 5))
+    targets = (logits / 1.5 + SHIFT + random.gumbel(size=logits.shape)).argmax(axis=1)
+    draws = [random.integers(0, 1500, 1500) for _ in range(80)]
+
+    refits = [np.log(fit_biased_temperature(logits[draw], targets[draw]).temperature) for draw in draws]
+
+    assert fit_biased_temperature(logits, targets).error == pytest.approx(np.std(refits), rel=0.25)

@@ -1,44 +1,147 @@
 """`softgate calibrate`."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from rich.padding import Padding
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from softgate.commands import report
 from softgate.commands.screen import console, warn
+from softgate.errors import CalibrationInvalid, SoftgateError
+from softgate.runtime.inputs.columns import ColumnsInput
+from softgate.runtime.inputs.matrix import MatrixInput
 from softgate.runtime.quota import usable_cpus
-from softgate.runtime.repository import Model, read_bundle
-from softgate.workbench import calibrate as workbench
-from softgate.workbench.examples import read_examples, read_rows
+from softgate.runtime.repository import Bundle, Model, calibration_beside, read_bundle
+from softgate.runtime.table import shown
+from softgate.workbench.calibrate.calibrate import Calibrated, Options, calibrate
+from softgate.workbench.calibrate.change import Change, compare
+from softgate.workbench.calibrate.files import golden_rows, replace, write
+from softgate.workbench.calibrate.labelled import Data, label
+from softgate.workbench.examples import Examples, read_examples, read_rows
+from softgate.workbench.report.page import page
+from softgate.workbench.report.source import subject
 
 
-def run(folder: Path, *, data: Path, golden_from: Path | None, robust: bool) -> None:
-    examples = read_examples(data)
-    golden_rows = None if golden_from is None else read_rows(golden_from)
+def run(
+    folder: Path,
+    *,
+    data: Path,
+    apart: Path | None,
+    out_of_scope_label: str | None,
+    golden_from: Path | None,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """`options`: those of `Options`."""
     model = Model(read_bundle(folder, calibrated=False), threads=usable_cpus())
+    examples = _read(data, model, out_of_scope_label)
+    others = None if apart is None else _read(apart, model, out_of_scope_label)
+    if others is not None and others.sha256 == examples.sha256:
+        raise SoftgateError(f"{apart}: got the rows of {data} again, wanted others to judge by.")
+    golden = None if dry_run else golden_rows(model, examples, _given(golden_from, model))
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("Running the graph", total=len(examples.labels))
-        found = workbench.calibrate(
+        found = calibrate(
             model,
-            examples,
-            golden_rows=golden_rows,
-            robust=robust,
-            progress=lambda done: progress.advance(task, done),
+            _labelled(model, examples, out_of_scope_label, progress, "Running the graph"),
+            None
+            if others is None
+            else _labelled(model, others, out_of_scope_label, progress, "Running the graph on the rows apart"),
+            options=Options(**options),
+            stage=lambda name: progress.print(Text(f" {name}", "dim")),
         )
-    written = workbench.write(model.bundle, found)
-    _print_calibrated(found, n_rows=len(examples.labels))
-    console.print(Text(f"\n Wrote {written[0]} and {written[1].name}."))
+        change = None
+        if dry_run:
+            progress.print(Text(" Comparing with the calibration in force", "dim"))
+            change = compare(model, _in_force(model.bundle), found.calibration, found.rows)
+    if change is not None:
+        _print_change(change)
+        for doubt in found.doubts:
+            warn(doubt)
+        console.print(Text("\n Nothing was written."))
+        return
+    written = write(model.bundle, calibration=found.content, golden=golden)
+    _report(folder, found, written)
 
 
-def _print_calibrated(found: workbench.Calibrated, *, n_rows: int) -> None:
-    noise = "" if found.noise is None else f", {found.noise:.2%} of their labels taken for wrong"
-    console.print(Text(f" T = {found.temperature:.4f} from {n_rows} rows{noise}\n"))
-    table = Table(box=None, padding=(0, 1))
-    for column in ("on the rows fitted", "T = 1", "fitted T"):
-        table.add_column(column, justify="left" if column.startswith("on") else "right")
-    for name, before in found.before.items():
-        table.add_row(name, f"{before:.4f}", f"{found.after[name]:.4f}")
-    console.print(table)
+def _report(folder: Path, found: Calibrated, written: Sequence[Path]) -> None:
+    """Read again as the server will, so that what is shown is what is served."""
+    about = subject(read_bundle(folder))
+    report.show_answers(about, console)
     for doubt in found.doubts:
         warn(doubt)
+    paths = list(written)
+    try:
+        html = page(about)
+    except SoftgateError as exc:
+        warn(str(exc))
+    else:
+        paths.append(paths[-1].with_suffix(".html"))
+        replace(paths[-1], html.encode("utf-8"))
+    names = ", ".join(path.name for path in paths)
+    console.print(Text(f" Wrote {names} in {paths[-1].parent}. More: softgate report {folder}"), soft_wrap=True)
+
+
+def _read(path: Path, model: Model, out_of_scope_label: str | None) -> Examples:
+    card = model.bundle.card
+    return read_examples(
+        path,
+        labels=model.bundle.labels,
+        multi_label=card.multi_label,
+        out_of_scope_label=out_of_scope_label,
+        **_columns(model),
+    )
+
+
+def _columns(model: Model) -> dict[str, Any]:
+    """How a table's features become rows: by name where the graph's columns have names, else in the table's order."""
+    if not isinstance(model.input, ColumnsInput | MatrixInput):
+        return {}
+    strings = [spec.name for spec in model.inputs if spec.dtype.kind == "O"]
+    named = isinstance(model.input, ColumnsInput) or model.bundle.card.input.keys.columns is not None
+    return {"by_name": named, "strings": strings}
+
+
+def _given(path: Path | None, model: Model) -> Sequence[Any] | None:
+    return None if path is None else read_rows(path, **_columns(model))
+
+
+def _labelled(model: Model, examples: Examples, out_of_scope_label: str | None, progress: Progress, title: str) -> Data:
+    task = progress.add_task(title, total=len(examples.labels), visible=examples.logits is None)
+    rows = label(
+        model,
+        examples,
+        out_of_scope_label=out_of_scope_label,
+        progress=lambda done: progress.advance(task, done),
+    )
+    progress.remove_task(task)
+    return Data(rows, examples.sha256, out_of_scope_label)
+
+
+def _in_force(bundle: Bundle) -> Any:
+    try:
+        return calibration_beside(bundle)
+    except CalibrationInvalid as exc:
+        warn(f"The calibration that is there does not hold, so it is compared as none: {exc}")
+        return None
+
+
+def _print_change(change: Change) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("", "in force", "new"):
+        table.add_column(column, justify="left" if not column else "right", overflow="fold")
+    for name, before, after in change.parts:
+        table.add_row(Text(name), before, after)
+    console.print(Padding(table, (1, 1)))
+    share = change.changed / change.rows
+    console.print(Text(f" {change.changed:,} of {change.rows:,} decisions change ({share:.1%})."))
+    flips = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in ("from", "to", "rows"):
+        flips.add_column(column, justify="right" if column == "rows" else "left", overflow="fold")
+    for before, after, rows in change.flips:
+        flips.add_row(Text(shown(before).strip("'\"")), Text(shown(after).strip("'\"")), f"{rows:,}")
+    if change.flips:
+        console.print(Padding(flips, (1, 1, 0, 1)))

@@ -43,7 +43,8 @@ def _write(path: Path, html: str) -> None:
         raise SoftgateError(f"{path}: cannot be written: {exc.strerror}.") from exc
 
 
-def show(found: Subject, console: Console) -> None:
+def show_answers(found: Subject, console: Console) -> None:
+    """The four questions, and what a reader must keep in mind."""
     rows = found.part("data").get("rows")
     about = f", {counted(rows, 'row')}" if rows else ""
     title = f" {found.version}: calibration {found.calibration}, {counted(found.n_labels, 'label')}{about}"
@@ -54,6 +55,10 @@ def show(found: Subject, console: Console) -> None:
         grid = Table.grid(padding=(0, 1))
         grid.add_row("-", Text(note))
         console.print(Padding(grid, (0, 1)))
+
+
+def show(found: Subject, console: Console) -> None:
+    show_answers(found, console)
     _print_table(console, "Measures, over pairs" if found.multi_label else "Measures", tables.quality(found))
     if found.part("promises"):
         _print_table(console, "Promises", tables.promises(found))

@@ -40,6 +40,8 @@ class BiasFit:
     """Shape (n_classes,), in nats; sums to 0."""
     loss: float
     """Mean negative log-likelihood at the fit, the noise allowed for, without the penalty."""
+    error: float
+    """Standard error of ln T: how far it may be off because other rows might have come."""
     clamped: bool
     """Whether the temperature is an end of TEMPERATURE_RANGE."""
 
@@ -91,7 +93,8 @@ def fit_biased_temperature(logits: Logits, targets: Targets, *, noise: float = 0
     References
     ----------
     Bias-corrected temperature scaling: Alexandari, Kundaje & Shrikumar (2020), "Maximum likelihood with
-    bias-corrected calibration is hard-to-beat at label shift adaptation"; a normal prior on b.
+    bias-corrected calibration is hard-to-beat at label shift adaptation"; a normal prior on b. The error is
+    Huber's (1967), as in `interval.sandwich_interval`.
     """
     check_exclusive(logits, targets)
     if not 0 <= noise < 1:
@@ -121,8 +124,26 @@ def fit_biased_temperature(logits: Logits, targets: Targets, *, noise: float = 0
         temperature=1 / beta,
         bias=bias,
         loss=(at.loss - _penalty(x[:-1])) / len(logits),
+        error=_standard_error(logits, targets, x, noise, at.curvature) / beta,
         clamped=beta in (low, high),
     )
+
+
+def _standard_error(logits: Logits, targets: Targets, x: Floats, noise: float, curvature: Floats) -> float:
+    """Of beta: sqrt(v' B v), with B the scatter of the rows' slopes and v the last row of the inverse curvature."""
+    direction = np.linalg.solve(curvature, np.append(np.zeros(len(x) - 1), 1.0))
+    square = 0.0
+    for rows in row_blocks(logits):
+        z, y = logits[rows].astype(np.float64), targets[rows, None]
+        p = softmax(x[-1] * z + x[:-1])
+        own = np.take_along_axis(p, y, axis=1)
+        mixed = (1 - noise) * own + noise / p.shape[1]
+        clean = np.divide((1 - noise) * own, mixed, out=np.ones_like(own), where=mixed > 0)[:, 0]
+        # The slope of a row along the direction: its part in b, then in beta.
+        along = z * direction[-1] + direction[:-1]
+        slopes = clean * (np.vecdot(p, along) - np.take_along_axis(along, y, axis=1)[:, 0])
+        square += float(slopes @ slopes)
+    return float(np.sqrt(square))
 
 
 class _Derivatives(NamedTuple):

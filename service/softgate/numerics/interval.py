@@ -103,8 +103,30 @@ def sandwich_interval(criterion: Criterion, temperature: float, *, certainty: fl
     Huber (1967), "The behavior of maximum likelihood estimates under nonstandard conditions". A nuisance that is
     fitted along is allowed for: its slope is part of the slope along the valley.
     """
-    half = _standard_error(criterion, temperature) * float(ndtri(0.5 + certainty / 2))
-    return _within_range(temperature * np.exp(-half), temperature * np.exp(half))
+    return around(temperature, _standard_error(criterion, temperature), certainty=certainty)
+
+
+def around(temperature: float, error: float, *, certainty: float = 0.95) -> Interval:
+    """
+    Interval of a temperature of known standard error.
+
+    low, high = T * exp(-+ z * se)
+
+    Parameters
+    ----------
+    temperature : float
+    error : float
+        Of ln T, at least 0; infinite where nothing is known.
+    certainty : float
+        In (0, 1).
+
+    Returns
+    -------
+    (low, high)
+    """
+    half = error * float(ndtri(0.5 + certainty / 2))
+    with np.errstate(over="ignore"):
+        return _within_range(temperature * np.exp(-half), temperature * np.exp(half))
 
 
 def bootstrap_interval(

@@ -205,6 +205,27 @@ def precision_threshold(
         raise ValueError(f"Expected one confidence per outcome; got shapes {confidence.shape} and {correct.shape}.")
     thresholds = threshold_grid(confidence, n_thresholds=n_thresholds)
     accepted, errors = count_accepted(confidence, correct, thresholds)
+    return threshold_by_counts(thresholds, accepted, errors, precision=precision, risk=risk, n_starts=n_starts)
+
+
+def threshold_by_counts(
+    thresholds: Confidence, accepted: Counts, errors: Counts, *, precision: float, risk: float, n_starts: int = N_STARTS
+) -> PrecisionThreshold:
+    """
+    The same from counts, where whether a row is right depends on the threshold too.
+
+    Parameters
+    ----------
+    thresholds : array of shape (n_thresholds,)
+        From strict to lax; chosen without a look at the errors.
+    accepted, errors : integers of that shape
+    precision, risk, n_starts
+        See `precision_threshold`.
+
+    Returns
+    -------
+    PrecisionThreshold
+    """
     index = fixed_sequence(errors, accepted, precision=precision, risk=risk, n_starts=n_starts)
     return PrecisionThreshold(
         threshold=None if index is None else float(thresholds[index]),

@@ -147,6 +147,11 @@ class Model:
         self._warm()
 
     @property
+    def inputs(self) -> Sequence[TensorSpec]:
+        """What the graph takes."""
+        return self._session.inputs
+
+    @property
     def output(self) -> str:
         """Name of the graph's output that carries the answer."""
         return self._head.spec.name

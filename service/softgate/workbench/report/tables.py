@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from softgate.workbench.report.selection import worst_classes
 from softgate.workbench.report.subject import Part, Subject
@@ -139,9 +138,9 @@ def provenance(subject: Subject) -> Table:
 
 def columns(part: Part, names: Sequence[str]) -> Table:
     """The numbers behind a figure, as they are; of many, so many that a page stays light."""
-    lists: list[Sequence[Any]] = [part.get(name) or () for name in names]
-    found = list(zip(*lists, strict=False))
-    step = 1 + (len(found) - 1) // MAX_TABLE_ROWS
+    names = [name for name in names if part.get(name)]
+    found = list(zip(*(part[name] for name in names), strict=False))
+    step = 1 + max(0, len(found) - 1) // MAX_TABLE_ROWS
     return Table(
         [name.replace("_", " ") for name in names],
         [[NONE if value is None else f"{value:.5g}" for value in row] for row in found[::step]],

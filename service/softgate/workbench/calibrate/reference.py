@@ -1,0 +1,98 @@
+"""The reference: counts over fixed edges of what these rows gave, for live traffic to be compared with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate.numerics.histogram import CONFIDENCE_EDGES, count_in_bins
+from softgate.numerics.likelihood import row_blocks
+from softgate.policy.classifier import score
+from softgate.policy.decision import Routing, decide, decide_labels
+from softgate.types import Action, Floats, Reason
+from softgate.workbench.calibrate.fit import Fit
+from softgate.workbench.calibrate.labelled import Labelled
+
+N_QUANTILES = 10
+N_BINS = 20
+
+
+def reference(rows: Labelled, fit: Fit, routing: Routing, *, with_energy: bool) -> Mapping[str, Any]:
+    """Of all rows, as they are decided when served; `routing` holds the limits in force."""
+    columns: dict[str, list[NDArray[Any]]] = {}
+    for part in row_blocks(rows.logits):
+        for name, values in _scored(rows.logits[part], fit, routing, with_energy=with_energy).items():
+            columns.setdefault(name, []).append(values)
+    found = {name: np.concatenate(parts) for name, parts in columns.items()}
+    decisions = np.bincount(found["action"] * len(Reason) + found["reason"], minlength=len(Action) * len(Reason))
+    return {
+        "rows": len(rows),
+        "label_confidence": _histogram(found["confidence"], CONFIDENCE_EDGES),
+        "label_confidence_deciles": _histogram(found["confidence"], _quantiles(found["confidence"])),
+        "route_confidence": _histogram(found["route_confidence"], _with(CONFIDENCE_EDGES, routing.thresholds)),
+        "margin": _histogram(found["margin"], CONFIDENCE_EDGES),
+        "entropy": _histogram(found["entropy"], _even(0.0, float(np.log(max(2, len(routing.labels)))))),
+        **(
+            {"energy": _histogram(found["energy"], _even(float(found["energy"].min()), float(found["energy"].max())))}
+            if with_energy
+            else {}
+        ),
+        "labels": np.bincount(found["label"], minlength=len(routing.labels)).tolist(),
+        "routes": np.bincount(found["route"], minlength=len(routing.routes)).tolist(),
+        "decisions": {
+            f"{action.word} {reason.word}": int(decisions[action * len(Reason) + reason])
+            for action in Action
+            for reason in Reason
+            if decisions[action * len(Reason) + reason]
+        },
+    }
+
+
+def _scored(
+    logits: NDArray[np.floating], fit: Fit, routing: Routing, *, with_energy: bool
+) -> Mapping[str, NDArray[Any]]:
+    several = fit.recipe.activation == "sigmoid"
+    scores = score(
+        logits,
+        activation=fit.recipe.activation,
+        temperature=fit.temperature,
+        bias=fit.bias,
+        with_energy=with_energy,
+    )
+    decisions = (decide_labels if several else decide)(scores, routing, np.zeros(len(logits), dtype=np.intp))
+    return {
+        "label": scores.label,
+        "confidence": scores.confidence,
+        "margin": scores.margin,
+        "entropy": scores.entropy,
+        **({} if scores.energy is None else {"energy": scores.energy}),
+        "route": decisions.route,
+        "route_confidence": decisions.confidence,
+        "action": decisions.action.astype(np.intp),
+        "reason": decisions.reason.astype(np.intp),
+    }
+
+
+def _histogram(values: Floats, upper_edges: Floats) -> Mapping[str, Any]:
+    return {
+        "upper_edges": upper_edges.tolist(),
+        "counts": count_in_bins(values, upper_edges).tolist(),
+        "mean": float(values.mean()),
+        "standard_deviation": float(values.std()),
+    }
+
+
+def _quantiles(values: Floats) -> Floats:
+    """The inner ones, equal values once: bins that hold about as many rows each."""
+    return np.unique(np.quantile(values, np.arange(1, N_QUANTILES) / N_QUANTILES))
+
+
+def _with(edges: Floats, thresholds: Floats) -> Floats:
+    finite = thresholds[np.isfinite(thresholds)]
+    return np.unique(np.concatenate([edges, np.unique(finite)[:N_BINS]]))
+
+
+def _even(low: float, high: float) -> Floats:
+    edges: Sequence[float] = np.linspace(low, high, N_BINS + 1)[1:].tolist()
+    return np.unique(np.array(edges))
