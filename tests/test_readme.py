@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.special import softmax
 
-from graphs import bag_of_words, word_tokenizer, zipped
+from graphs import LABELS, VOTES, WORDS, bag_of_words, word_tokenizer, zipped
 from servers import environment, served
 from tools import tool
 
@@ -78,8 +79,11 @@ def test_the_card_of_the_readme_is_calibrated_and_served(tmp_path: Path) -> None
     (folder / "labels.txt").write_text("transfer\nbalance\nweather\njoke\n")
     (folder / "tokenizer.json").write_text(word_tokenizer())
     (folder / "1" / "model.onnx").write_bytes(bag_of_words())
-    rows = ["send,transfer", "send,balance", "account,balance", "rain,weather", "joke,joke", "laugh,joke", "sun,joke"]
-    (tmp_path / "validation.csv").write_text("text,label\n" + "\n".join(rows * 20) + "\n")
+    draws = np.random.default_rng(0)
+    words = draws.integers(2, len(WORDS), size=(600, 2))
+    chosen = [draws.choice(4, p=p) for p in softmax(1.5 * VOTES[words].sum(axis=1), axis=1)]
+    rows = [f"{WORDS[one]} {WORDS[two]},{LABELS[label]}" for (one, two), label in zip(words, chosen, strict=True)]
+    (tmp_path / "validation.csv").write_text("text,label\n" + "\n".join(rows) + "\n")
     (calibrate,) = [command for command in COMMANDS if " calibrate " in command]
     serve = next(command for command in COMMANDS if " serve " in command)
 

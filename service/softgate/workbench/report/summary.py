@@ -29,6 +29,7 @@ from softgate.workbench.report.words import (
 GOOD, CAUTION, BAD, UNKNOWN = "good", "caution", "bad", "unknown"
 # Both tests of one question, each at half of it.
 SIGNIFICANCE = 0.05
+# Of the mean gap; the root of the mean square weighs rare large ones more.
 SMALL_ERROR = 0.02
 LARGE_NOISE = 0.05
 WEAK_RECALL = 0.8
@@ -188,7 +189,7 @@ def _calibration_verdict(quality: Part) -> tuple[str, str]:
     if not p_values:
         return UNKNOWN, "Not tested"
     if min(p_values.values()) < SIGNIFICANCE / len(p_values):
-        small = max(quality["ece15"], quality.get("l2_debiased") or 0.0) < SMALL_ERROR
+        small = quality["ece15"] < SMALL_ERROR and (quality.get("l2_debiased") or 0.0) < 2 * SMALL_ERROR
         return (CAUTION, "Nearly") if small else (BAD, "No")
     band = (quality.get("null") or {}).get("ece15")
     if band and band[1] > LARGE_NOISE:
