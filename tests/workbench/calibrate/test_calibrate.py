@@ -410,3 +410,50 @@ def test_two_rows_are_enough_to_be_refused_in_a_sentence(tmp_path: Path) -> None
     for n_rows in (1, 2, 3):
         with pytest.raises(DataInvalid):
             calibrated(model(tmp_path / str(n_rows)), examples(LOGITS[:n_rows].tolist(), TARGETS[:n_rows]))
+
+
+def test_routes_whose_threshold_the_card_states_have_no_part_in_the_promise(tmp_path: Path) -> None:
+    toy = model(tmp_path / "toy", routing="precision = 0.8\nout_of_scope = 0.0\n[routing.thresholds]\njoke = 0.3")
+
+    found = calibrated(toy, examples())
+
+    told = promise(found)
+    p = softmax(LOGITS / np.asarray(found.calibration.temperature))
+    others = p.argmax(axis=1) != 3
+    expected = precision_threshold(
+        p.max(axis=1)[others], (p.argmax(axis=1) == TARGETS)[others], precision=0.8, risk=0.1
+    )
+    assert found.calibration.thresholds["default"] == pytest.approx(expected.threshold, rel=1e-12)
+    assert told["assumes"] == "no out-of-scope traffic assumed, without the 1 route whose threshold the card states"
+    assert told["held_out"]["routed"] <= others.sum()
+
+
+def test_a_threshold_for_one_of_several_labels_leaves_nothing_to_promise(tmp_path: Path) -> None:
+    routing = "precision = 0.8\n[routing.thresholds]\njoke = 0.3"
+
+    found = calibrated(model(tmp_path / "toy", activation="sigmoid", routing=routing), pairs())
+
+    assert found.calibration.thresholds == {}
+
+
+@pytest.mark.parametrize("options", [{"per_route": True}, {"sets_per_class": True}, {"set_score": "lac"}])
+def test_what_several_labels_do_not_have_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match=r"^The labels of this model may hold at the same time: "):
+        calibrated(model(tmp_path / "toy", activation="sigmoid"), pairs(), **options)
+
+
+def test_which_label_counts_first_is_part_of_what_is_tested(tmp_path: Path) -> None:
+    """With a priority the target depends on which labels hold: every threshold is tried as it would be served."""
+    routing = 'precision = 0.75\npriority = ["joke"]'
+    toy = model(tmp_path / "toy", activation="sigmoid", routing=routing)
+    data = pairs()
+
+    found = calibrated(toy, data)
+    write(toy.bundle, calibration=found.content, golden=None)
+
+    classifier = load_classifier(tmp_path / "toy", max_rows=5000)
+    served = classifier.predict_now(classifier.check(LOGITS.tolist())).decisions
+    classifier.close()
+    routed = np.flatnonzero(served.action == 0)
+    wrong = [row for row in routed.tolist() if LABELS[served.route[row]] not in data.labels[row]]
+    assert (promise(found)["accepted"], promise(found)["errors"]) == (len(routed), len(wrong))
