@@ -6,7 +6,7 @@ megabytes can unfold to gigabytes. No other file is opened, whatever the graph r
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import (
     AttributeProto,
-    FunctionProto,
-    GraphProto,
     ModelProto,
     NodeProto,
     TensorProto,
@@ -26,6 +24,7 @@ from onnx import (
 )
 
 from softgate.errors import GraphInvalid
+from softgate.runtime.tensors import attributes, graphs, tensors
 from softgate.workbench.ends import Categories, ClassNames, Ending, categories, class_names, endings, string
 
 # The standard's, and onnxruntime's own: skl2onnx writes its Tokenizer for a TfidfVectorizer.
@@ -99,19 +98,21 @@ def _is_text(message: Any) -> bool:
 
 
 def _facts(model: ModelProto) -> GraphFacts:
-    graphs = list(_graphs(model))
-    nodes = [node for graph in graphs for node in graph.node]
-    tensors = [found for graph in graphs for found in _tensors(graph)]
-    numbers = [found for graph in graphs for found in _attributes(graph) if len(found[1].floats)]
-    kept = [(name, tensor) for name, tensor in tensors if tensor.data_location != TensorProto.EXTERNAL]
+    inside = list(graphs(model))
+    nodes = [node for graph in inside for node in graph.node]
+    constants = [found for graph in inside for found in tensors(graph)]
+    numbers = [found for graph in inside for found in attributes(graph) if len(found[1].floats)]
+    kept = [(name, tensor) for name, tensor in constants if tensor.data_location != TensorProto.EXTERNAL]
     nan, infinite = _not_finite(kept, numbers)
     return GraphFacts(
         producer=f"{model.producer_name} {model.producer_version}".strip(),
         ir_version=model.ir_version,
         opsets={entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
         foreign=_foreign(model, nodes),
-        external=tuple(External(name, _location(t)) for name, t in tensors if t.data_location == TensorProto.EXTERNAL),
-        n_parameters=sum(prod(tensor.dims) for _, tensor in tensors) + sum(len(a.floats) for _, a in numbers),
+        external=tuple(
+            External(name, _location(t)) for name, t in constants if t.data_location == TensorProto.EXTERNAL
+        ),
+        n_parameters=sum(prod(tensor.dims) for _, tensor in constants) + sum(len(a.floats) for _, a in numbers),
         n_parameter_bytes=sum(t.ByteSize() for _, t in kept) + sum(4 * len(a.floats) for _, a in numbers),
         nan=nan,
         infinite=infinite,
@@ -125,51 +126,13 @@ def _facts(model: ModelProto) -> GraphFacts:
     )
 
 
-def _graphs(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
-    """The graph, those inside its nodes, and the functions that come with it."""
-    waiting = [model.graph, *model.functions]
-    for training in model.training_info:
-        waiting += [training.initialization, training.algorithm]
-    for graph in waiting:
-        yield graph
-        for _, each in _attributes(graph):
-            waiting += [each.g] if each.HasField("g") else []
-            waiting += each.graphs
-
-
-def _attributes(graph: GraphProto | FunctionProto) -> Iterator[tuple[str, AttributeProto]]:
-    for node in graph.node:
-        # Few nodes have a name of their own.
-        name = node.name or next(iter(node.output), node.op_type)
-        yield from ((f"{name}.{each.name}", each) for each in node.attribute)
-    if isinstance(graph, FunctionProto):
-        yield from ((f"{graph.name}.{each.name}", each) for each in graph.attribute_proto)
-
-
-def _tensors(graph: GraphProto | FunctionProto) -> Iterator[tuple[str, TensorProto]]:
-    sparse = []
-    if isinstance(graph, GraphProto):
-        yield from ((tensor.name, tensor) for tensor in graph.initializer)
-        sparse += [(each.values.name, each) for each in graph.sparse_initializer]
-    for name, each in _attributes(graph):
-        yield from ((name, tensor) for tensor in each.tensors)
-        if each.HasField("t"):
-            yield name, each.t
-        if each.HasField("sparse_tensor"):
-            sparse.append((name, each.sparse_tensor))
-        sparse += [(name, inner) for inner in each.sparse_tensors]
-    for name, pair in sparse:
-        yield name, pair.values
-        yield f"{name}.indices", pair.indices
-
-
 def _not_finite(
-    tensors: Iterable[tuple[str, TensorProto]], numbers: Iterable[tuple[str, AttributeProto]]
+    constants: Iterable[tuple[str, TensorProto]], numbers: Iterable[tuple[str, AttributeProto]]
 ) -> tuple[dict[str, int], dict[str, int]]:
     nan: Counter[str] = Counter()
     infinite: Counter[str] = Counter()
     # One at a time: each is a copy of what may be most of the file.
-    for name, array in chain(map(_array, tensors), map(_floats, numbers)):
+    for name, array in chain(map(_array, constants), map(_floats, numbers)):
         nan[name] += int(np.count_nonzero(np.isnan(array)))
         infinite[name] += int(np.count_nonzero(np.isinf(array)))
     return dict(+nan), dict(+infinite)

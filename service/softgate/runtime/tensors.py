@@ -1,0 +1,43 @@
+"""Where numbers are in an ONNX file: its graphs, what their nodes carry, and every tensor among that."""
+
+from collections.abc import Iterator
+
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, TensorProto
+
+
+def graphs(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:
+    """The graph, those inside its nodes, and the functions that come with it."""
+    waiting = [model.graph, *model.functions]
+    for training in model.training_info:
+        waiting += [training.initialization, training.algorithm]
+    for graph in waiting:
+        yield graph
+        for _, each in attributes(graph):
+            waiting += [each.g] if each.HasField("g") else []
+            waiting += each.graphs
+
+
+def attributes(graph: GraphProto | FunctionProto) -> Iterator[tuple[str, AttributeProto]]:
+    for node in graph.node:
+        # Few nodes have a name of their own.
+        name = node.name or next(iter(node.output), node.op_type)
+        yield from ((f"{name}.{each.name}", each) for each in node.attribute)
+    if isinstance(graph, FunctionProto):
+        yield from ((f"{graph.name}.{each.name}", each) for each in graph.attribute_proto)
+
+
+def tensors(graph: GraphProto | FunctionProto) -> Iterator[tuple[str, TensorProto]]:
+    sparse = []
+    if isinstance(graph, GraphProto):
+        yield from ((tensor.name, tensor) for tensor in graph.initializer)
+        sparse += [(each.values.name, each) for each in graph.sparse_initializer]
+    for name, each in attributes(graph):
+        yield from ((name, tensor) for tensor in each.tensors)
+        if each.HasField("t"):
+            yield name, each.t
+        if each.HasField("sparse_tensor"):
+            sparse.append((name, each.sparse_tensor))
+        sparse += [(name, inner) for inner in each.sparse_tensors]
+    for name, pair in sparse:
+        yield name, pair.values
+        yield f"{name}.indices", pair.indices
