@@ -10,11 +10,11 @@ from softgate.runtime.card import (
     Profile,
     RoutingCard,
     ServingCard,
-    check_names,
     read_card,
 )
 from softgate.runtime.inputs.tensor import TensorKeys
 from softgate.runtime.inputs.text import TextKeys
+from softgate.runtime.labels import check_names
 
 SHORT = """
 name = "toy"

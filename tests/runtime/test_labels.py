@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from softgate.errors import CardInvalid
-from softgate.runtime.card import read_labels
+from softgate.runtime.labels import read_labels
 
 
 def write(folder: Path, content: str) -> Path:

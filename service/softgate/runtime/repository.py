@@ -23,9 +23,10 @@ from softgate.errors import (
     SoftgateError,
 )
 from softgate.runtime.calibration import Calibration, bindings, read_calibration, sha256
-from softgate.runtime.card import Card, bound_parts, calibrated_names, check_names, read_card, read_labels
+from softgate.runtime.card import Card, bound_parts, read_card
 from softgate.runtime.golden import Golden, compare, read_golden
 from softgate.runtime.inputs import INPUTS, Input
+from softgate.runtime.labels import calibrated_names, check_names, read_labels
 from softgate.runtime.outputs import Head
 from softgate.runtime.plausibility import Doubt, doubts
 from softgate.runtime.session import Session

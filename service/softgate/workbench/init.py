@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from softgate.errors import CardInvalid, GraphInvalid, ModelError
-from softgate.runtime.card import MAX_LABEL_CHARACTERS, MODEL_NAME, read_labels
+from softgate.runtime.card import MODEL_NAME
 from softgate.runtime.golden import Golden, write_golden
+from softgate.runtime.labels import MAX_LABEL_CHARACTERS, read_labels
 from softgate.runtime.repository import Model, read_bundle
 from softgate.workbench.inspect import Inspection, Output, Tensor
 from softgate.workbench.template import render, shown
