@@ -1,8 +1,38 @@
-"""Where numbers are in an ONNX file: its graphs, what their nodes carry, and every tensor among that."""
+"""An ONNX file, parsed: its graphs, what their nodes carry, and every tensor among that."""
 
 from collections.abc import Iterator
+from typing import Any
 
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, TensorProto
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, TensorProto, load_model_from_string
+
+from softgate.errors import GraphInvalid
+
+
+def parse(data: bytes) -> ModelProto:
+    """Raises GraphInvalid."""
+    try:
+        model = load_model_from_string(data)
+    # protobuf's DecodeError derives from Exception only, and protobuf is onnx's choice, not ours.
+    except Exception as exc:
+        raise GraphInvalid(f"The file is not a whole ONNX model: {exc}.") from exc
+    if not model.graph.output:
+        raise GraphInvalid("The file holds no graph with an output; wanted an ONNX model.")
+    if not _is_text(model):
+        raise GraphInvalid("The file has a name in it that is not UTF-8.")
+    return model
+
+
+def _is_text(message: Any) -> bool:
+    """Where a string is not UTF-8, protobuf gives bytes in its place. It nests messages 100 deep and no deeper."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            if any(isinstance(each, bytes) for each in ([value] if isinstance(value, str | bytes) else value)):
+                return False
+        elif field.type == field.TYPE_MESSAGE and not all(
+            _is_text(each) for each in ([value] if hasattr(value, "ListFields") else value)
+        ):
+            return False
+    return True
 
 
 def graphs(model: ModelProto) -> Iterator[GraphProto | FunctionProto]:

@@ -19,12 +19,11 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
-    load_model_from_string,
     numpy_helper,
 )
 
 from softgate.errors import GraphInvalid
-from softgate.runtime.tensors import attributes, graphs, tensors
+from softgate.runtime.tensors import attributes, graphs, parse, tensors
 from softgate.workbench.ends import Categories, ClassNames, Ending, categories, class_names, endings, string
 
 # The standard's, and onnxruntime's own: skl2onnx writes its Tokenizer for a TfidfVectorizer.
@@ -68,33 +67,7 @@ class GraphFacts:
 
 def graph_facts(data: bytes) -> GraphFacts:
     """Raises GraphInvalid."""
-    return _facts(_parse(data))
-
-
-def _parse(data: bytes) -> ModelProto:
-    try:
-        model = load_model_from_string(data)
-    # protobuf's DecodeError derives from Exception only, and protobuf is onnx's choice, not ours.
-    except Exception as exc:
-        raise GraphInvalid(f"The file is not a whole ONNX model: {exc}.") from exc
-    if not model.graph.output:
-        raise GraphInvalid("The file holds no graph with an output; wanted an ONNX model.")
-    if not _is_text(model):
-        raise GraphInvalid("The file has a name in it that is not UTF-8.")
-    return model
-
-
-def _is_text(message: Any) -> bool:
-    """Where a string is not UTF-8, protobuf gives bytes in its place. It nests messages 100 deep and no deeper."""
-    for field, value in message.ListFields():
-        if field.type == field.TYPE_STRING:
-            if any(isinstance(each, bytes) for each in ([value] if isinstance(value, str | bytes) else value)):
-                return False
-        elif field.type == field.TYPE_MESSAGE and not all(
-            _is_text(each) for each in ([value] if hasattr(value, "ListFields") else value)
-        ):
-            return False
-    return True
+    return _facts(parse(data))
 
 
 def _facts(model: ModelProto) -> GraphFacts:
