@@ -5,7 +5,7 @@ Arrays have one row per input row: shape (n_rows,) or (n_rows, n_classes).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import chain
 from typing import Any, Literal
@@ -15,6 +15,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A graph as it lies on disk."""
+
+    content: bytes
+    """Of model.onnx itself."""
+    external: Mapping[str, bytes] = field(default_factory=dict)
+    """Of the files beside it that hold its weights, by name."""
 
 
 @dataclass(frozen=True, slots=True)

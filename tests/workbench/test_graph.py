@@ -10,8 +10,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 import hostile
 from softgate.errors import GraphInvalid
+from softgate.runtime.external import External
 from softgate.workbench.ends import Categories, ClassNames, Ending
-from softgate.workbench.graph import External, GraphFacts, graph_facts
+from softgate.workbench.graph import GraphFacts, graph_facts
 
 ML = "ai.onnx.ml"
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid, MemoryExhausted
-from softgate.types import TensorSpec
+from softgate.types import ModelFiles, TensorSpec
 
 # Since 1.29 the Linux wheels send telemetry unless this is set before the first import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -32,6 +32,7 @@ _DTYPES: Mapping[str, np.dtype[np.generic]] = {
 }
 # How the engine says that it could not allocate.
 _NO_MEMORY = re.compile(r"bad_alloc|bad allocation|failed to allocate", re.IGNORECASE)
+_ELSEWHERE = b"location"
 _NO_LOCALE = "Failed to construct locale"
 # What a ZipMap gives: one map per row, from class to number.
 _MAPS: Mapping[str, np.dtype[np.generic]] = {
@@ -43,22 +44,28 @@ _MAPS: Mapping[str, np.dtype[np.generic]] = {
 class Session:
     """A graph ready to run, one row of its output per row of its input."""
 
-    def __init__(self, model: bytes, *, threads: int) -> None:
+    def __init__(self, model: bytes, *, threads: int, external: Mapping[str, bytes] | None = None) -> None:
         """
-        Load the graph from the bytes that were hashed, and from no other file.
+        Load the graph from the bytes that were hashed, those of its `external` files among them, and open no file.
 
         Raises GraphInvalid.
         """
+        files = _attached(ModelFiles(model, external or {}))
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
         # A spinning pool burns a core between requests: 5 times the CPU per request, measured at 50 requests a second.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # External data is looked for in the working directory unless told otherwise; below this no file can be.
+        # The second guard: a file would be looked for in the working directory; below this none can be.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", "/dev/null")
+        if files.external:
+            handed = files.external
+            options.add_external_initializers_from_files_in_memory(
+                list(handed), list(handed.values()), [len(content) for content in handed.values()]
+            )
         try:
-            self._session = _load(model, options)
+            self._session = _load(files.content, options)
         except Exception as exc:
             raise GraphInvalid(f"onnxruntime does not load the graph: {_first_line(exc)}") from exc
         self.inputs = [_spec(tensor) for tensor in self._session.get_inputs()]
@@ -72,6 +79,15 @@ class Session:
             kind = MemoryExhausted if _NO_MEMORY.search(str(exc)) else EngineFailed
             raise kind(f"onnxruntime failed while it ran the graph: {_without_values(exc)}") from exc
         return found
+
+
+def _attached(model: ModelFiles) -> ModelFiles:
+    # Protocol Buffers keep the word as it is: without it, no constant is said to lie elsewhere, and none is looked for.
+    if not model.external and _ELSEWHERE not in model.content:
+        return model
+    from softgate.runtime.external import attached  # noqa: PLC0415 - heavy, and seldom needed
+
+    return attached(model)
 
 
 def _load(model: bytes, options: ort.SessionOptions) -> ort.InferenceSession:

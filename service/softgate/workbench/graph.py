@@ -2,7 +2,7 @@
 What an ONNX file says of itself, read and never run.
 
 The bytes may come from anywhere: call this in a contained process (`runtime/contained.py`), for a file of some
-megabytes can unfold to gigabytes. No other file is opened, whatever the graph refers to.
+megabytes can unfold to gigabytes. No other file is opened, whatever the graph refers to: what is beside it is given.
 """
 
 from collections import Counter
@@ -23,6 +23,7 @@ from onnx import (
 )
 
 from softgate.errors import GraphInvalid
+from softgate.runtime.external import External, filled, is_external, location
 from softgate.runtime.tensors import attributes, graphs, parse, tensors
 from softgate.workbench.ends import Categories, ClassNames, Ending, categories, class_names, endings, string
 
@@ -31,12 +32,6 @@ KNOWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.previ
 _FLOATS = {
     number for name, number in TensorProto.DataType.items() if name.startswith(("FLOAT", "DOUBLE", "BFLOAT", "COMPLEX"))
 }
-
-
-@dataclass(frozen=True, slots=True)
-class External:
-    tensor: str
-    location: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,26 +60,26 @@ class GraphFacts:
     """Of each Tokenizer of onnxruntime: the expression that a token matches; "" where it splits otherwise."""
 
 
-def graph_facts(data: bytes) -> GraphFacts:
-    """Raises GraphInvalid."""
-    return _facts(parse(data))
+def graph_facts(data: bytes, external: Mapping[str, bytes] | None = None) -> GraphFacts:
+    """`external`: files beside it that hold weights of its, as far as they are at hand. Raises GraphInvalid."""
+    return _facts(parse(data), external or {})
 
 
-def _facts(model: ModelProto) -> GraphFacts:
+def _facts(model: ModelProto, files: Mapping[str, bytes]) -> GraphFacts:
     inside = list(graphs(model))
     nodes = [node for graph in inside for node in graph.node]
     constants = [found for graph in inside for found in tensors(graph)]
     numbers = [found for graph in inside for found in attributes(graph) if len(found[1].floats)]
-    kept = [(name, tensor) for name, tensor in constants if tensor.data_location != TensorProto.EXTERNAL]
-    nan, infinite = _not_finite(kept, numbers)
+    kept = [(name, tensor) for name, tensor in constants if not is_external(tensor)]
+    outside = [(name, tensor) for name, tensor in constants if is_external(tensor)]
+    beside = ((name, filled(name, tensor, files)) for name, tensor in outside if location(tensor) in files)
+    nan, infinite = _not_finite(chain(kept, beside), numbers)
     return GraphFacts(
         producer=f"{model.producer_name} {model.producer_version}".strip(),
         ir_version=model.ir_version,
         opsets={entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
         foreign=_foreign(model, nodes),
-        external=tuple(
-            External(name, _location(t)) for name, t in constants if t.data_location == TensorProto.EXTERNAL
-        ),
+        external=tuple(External(name, location(tensor)) for name, tensor in outside),
         n_parameters=sum(prod(tensor.dims) for _, tensor in constants) + sum(len(a.floats) for _, a in numbers),
         n_parameter_bytes=sum(t.ByteSize() for _, t in kept) + sum(4 * len(a.floats) for _, a in numbers),
         nan=nan,
@@ -123,10 +118,6 @@ def _array(named: tuple[str, TensorProto]) -> tuple[str, NDArray[Any]]:
 
 def _floats(named: tuple[str, AttributeProto]) -> tuple[str, NDArray[Any]]:
     return named[0], np.array(named[1].floats, dtype=np.float32)
-
-
-def _location(tensor: TensorProto) -> str:
-    return next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _foreign(model: ModelProto, nodes: Iterable[NodeProto]) -> dict[str, tuple[str, ...]]:
