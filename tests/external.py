@@ -1,10 +1,15 @@
 """Graphs whose weights lie in a file beside them, as exporters and as enemies write them."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.helper import make_sparse_tensor
+
+from graphs import write_model
 
 NAME = "model.onnx.data"
 WEIGHTS = np.arange(4, dtype=np.float32).reshape(2, 2) - 1
@@ -82,3 +87,12 @@ def _whole(nodes: list[NodeProto], *constants: TensorProto) -> ModelProto:
     )
     imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
     return helper.make_model(inner, opset_imports=imports, ir_version=9)
+
+
+def write_beside(folder: Path, model: bytes | None = None, *, listed: Sequence[str] = (NAME,), **words: Any) -> Path:
+    """A model folder whose weights lie beside its graph, of two labels. Returns it."""
+    write_model(folder, linear_beside() if model is None else model, labels=("no", "yes"), **words)
+    (folder / "1" / NAME).write_bytes(CONTENT)
+    card = folder / "classifier.toml"
+    card.write_text(f"external_data = {json.dumps(list(listed))}\n{card.read_text()}")
+    return folder

@@ -121,7 +121,7 @@ def samples(way: Input, n_rows: int = N_ROWS) -> Sequence[Any]:
 
 
 def specs(classifier: Classifier) -> Sequence[TensorSpec]:
-    return Session(classifier.model.bundle.model, threads=1).inputs
+    return Session(classifier.model.bundle.model.content, threads=1).inputs
 
 
 def same(left: Rows, right: Rows) -> bool:

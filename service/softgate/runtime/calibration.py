@@ -1,8 +1,8 @@
 """
 `calibration.json`: what `softgate calibrate` writes, verified against all that it was made with.
 
-It is bound by sha256 to the graph, the labels, the tokenizer and the card's promises: change one and the load is
-refused with its name. Its own digest stands inside it, so that an edit is refused too.
+It is bound by sha256 to the graph and the files of its weights, the labels, the tokenizer and the card's promises:
+change one and the load is refused with its name. Its own digest stands inside it, so that an edit is refused too.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from softgate.errors import CalibrationInvalid
 from softgate.numerics.conformal import SET_SCORES
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.runtime.table import Table, shown
+from softgate.types import ModelFiles
 
 FORMAT = 1
 DEFAULT_PROFILE = "default"
@@ -71,6 +72,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def digests(model: ModelFiles) -> dict[str, str]:
+    """Of model.onnx and of each file beside it that holds its weights, by name."""
+    return {"model.onnx": sha256(model.content), **{name: sha256(held) for name, held in model.external.items()}}
+
+
 def canonical(value: Any) -> bytes:
     """The one JSON form of a value: sorted keys, no spaces, UTF-8."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -78,11 +84,11 @@ def canonical(value: Any) -> bytes:
 
 
 def bindings(
-    card: Mapping[str, Any], *, model: bytes, labels: bytes, tokenizer: bytes | None
+    card: Mapping[str, Any], *, model: ModelFiles, labels: bytes, tokenizer: bytes | None
 ) -> Mapping[str, str | None]:
     """Digest of each thing a calibration depends on, by the name a refusal gives. `card`: see `card.bound_parts`."""
     return {
-        "model.onnx": sha256(model),
+        **digests(model),
         "labels.txt": sha256(labels),
         "tokenizer.json": None if tokenizer is None else sha256(tokenizer),
         **{f"classifier.toml {name}": sha256(canonical(part)) for name, part in card.items()},

@@ -14,10 +14,11 @@ from typing import Any
 
 from softgate.errors import CardInvalid
 from softgate.numerics.activations import ACTIVATIONS
+from softgate.runtime.beside import PLAIN_NAME, is_plain
 from softgate.runtime.calibration import DEFAULT_PROFILE
 from softgate.runtime.inputs import INPUTS
 from softgate.runtime.outputs import OUTPUTS
-from softgate.runtime.table import Table
+from softgate.runtime.table import Table, shown
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Under it each label has a probability of its own, and several may hold at once.
@@ -74,6 +75,8 @@ class Card:
     name: str
     activation: str
     version: int | None
+    external_data: Sequence[str]
+    """Files beside model.onnx that hold weights of its."""
     input: InputCard
     output: OutputCard
     routing: RoutingCard
@@ -131,6 +134,7 @@ def _card(table: Table, raw: Mapping[str, Any]) -> Card:
         name=table.text("name", pattern=MODEL_NAME),
         activation=table.text("activation", one_of=tuple(sorted(ACTIVATIONS))),
         version=table.integer("version", None, low=1, high=10**9),
+        external_data=_external_data(table),
         input=_input(table.table("input")),
         output=_output(table.table("output")),
         routing=_routing(table.table("routing")),
@@ -140,6 +144,14 @@ def _card(table: Table, raw: Mapping[str, Any]) -> Card:
     )
     table.finish()
     return card
+
+
+def _external_data(table: Table) -> Sequence[str]:
+    names: Sequence[str] = table.texts("external_data", ())
+    for name in names:
+        if not is_plain(name):
+            table.note("external_data", f"got {shown(name)}, wanted {PLAIN_NAME}.")
+    return names
 
 
 def _input(table: Table) -> InputCard:

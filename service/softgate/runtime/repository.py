@@ -22,6 +22,7 @@ from softgate.errors import (
     MemoryExhausted,
     SoftgateError,
 )
+from softgate.runtime.beside import read_beside
 from softgate.runtime.calibration import Calibration, bindings, read_calibration, sha256
 from softgate.runtime.card import Card, bound_parts, read_card
 from softgate.runtime.golden import Golden, compare, read_golden
@@ -30,7 +31,7 @@ from softgate.runtime.labels import calibrated_names, check_names, read_labels
 from softgate.runtime.outputs import Head
 from softgate.runtime.plausibility import Doubt, doubts
 from softgate.runtime.session import Session
-from softgate.types import Rows, TensorSpec
+from softgate.types import ModelFiles, Rows, TensorSpec
 
 CARD = "classifier.toml"
 # Enough that what holds for all of them is no accident.
@@ -46,7 +47,7 @@ class Bundle:
     version: str
     labels: tuple[str, ...]
     labels_content: bytes
-    model: bytes
+    model: ModelFiles
     model_sha256: str
     tokenizer: bytes | None
     calibration: Calibration | None
@@ -89,7 +90,7 @@ def read_bundle(folder: Path, *, calibrated: bool = True) -> Bundle:
     labels, labels_content = read_labels(folder / "labels.txt")
     check_names(card, labels, path=folder / CARD)
     version = _version(folder, card)
-    model = _read(folder / version / "model.onnx")
+    model = ModelFiles(_read(folder / version / "model.onnx"), read_beside(folder / version, card.external_data))
     tokenizer = _read(folder / "tokenizer.json") if (folder / "tokenizer.json").exists() else None
     bundle = Bundle(
         folder=folder,
@@ -98,7 +99,7 @@ def read_bundle(folder: Path, *, calibrated: bool = True) -> Bundle:
         labels=labels,
         labels_content=labels_content,
         model=model,
-        model_sha256=sha256(model),
+        model_sha256=sha256(model.content),
         tokenizer=tokenizer,
         calibration=None,
         golden=None,
@@ -129,7 +130,7 @@ class Model:
     def _load(self, bundle: Bundle, threads: int) -> None:
         card = bundle.card
         self.bundle = bundle
-        self._session = Session(bundle.model, threads=threads)
+        self._session = Session(bundle.model.content, external=bundle.model.external, threads=threads)
         self.input: Input = INPUTS[card.input.kind].build(
             self._session.inputs, card.input.keys, tokenizer=bundle.tokenizer
         )

@@ -15,6 +15,7 @@ from softgate.errors import InvalidInput, SoftgateError
 from softgate.numerics.activations import ACTIVATIONS
 from softgate.policy.classifier import laid_out, scale, score
 from softgate.runtime.repository import Bundle, Model
+from softgate.types import ModelFiles
 from softgate.workbench.extremes import extreme_rows
 from softgate.workbench.graph import GraphFacts
 
@@ -154,7 +155,7 @@ def _seconds(run: Callable[[], object]) -> float:
 def agreement(subject: Subject, other: Path) -> Iterator[Line]:
     try:
         content = other.read_bytes()
-        variant = Model(replace(subject.bundle, model=content, calibration=None, golden=None), threads=1)
+        variant = Model(replace(subject.bundle, model=ModelFiles(content), calibration=None, golden=None), threads=1)
         theirs = variant.logits(variant.input.check(subject.samples))
     except OSError as exc:
         yield Line("against", FAILED, f"{other}: cannot be read: {exc.strerror}.")

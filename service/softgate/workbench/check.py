@@ -34,7 +34,7 @@ def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
         return
     yield Line("folder", OK, f"{len(bundle.labels)} labels, version {bundle.version}, {bundle.card.activation}.")
     try:
-        facts = graph_facts(bundle.model)
+        facts = graph_facts(bundle.model.content, bundle.model.external)
     except SoftgateError as exc:
         yield Line("file", FAILED, str(exc), "Export the model again, and copy it whole.")
         return
