@@ -15,6 +15,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 import hostile
+from external import write_beside
 from graphs import (
     LABELS,
     WORDS,
@@ -328,12 +329,72 @@ def test_one_flipped_bit_without_a_digest_is_seen_by_the_golden_rows(tmp_path: P
     assert "a logit differs by" in " ".join(failed(lines(folder)).values())
 
 
-@pytest.mark.parametrize("location", ["weights.bin", "../../../etc/passwd"])
-def test_weights_in_another_file(tmp_path: Path, location: str) -> None:
-    found = failed(lines(two_labels(tmp_path / "toy", hostile.external_weights(location))))
+def test_weights_in_a_file_that_the_card_does_not_list(tmp_path: Path) -> None:
+    found = lines(two_labels(tmp_path / "toy", hostile.external_weights("weights.bin")))
 
-    assert found["file"] == "The weights weights lie in other files."
+    line = the(found, "external data")
+    assert line.sentence == "The graph keeps weights in weights.bin, which the card does not list."
+    assert line.remedy == 'List it in the card: external_data = ["weights.bin"].'
+    assert failed(found).keys() == {"external data", "load"}
+    assert "/dev/null" not in str(found)
+
+
+def test_weights_in_a_file_of_another_folder(tmp_path: Path) -> None:
+    found = failed(lines(two_labels(tmp_path / "toy", hostile.external_weights("../../../etc/passwd"))))
+
+    assert found["external data"].endswith("'../../../etc/passwd'; wanted the name of a file beside model.onnx.")
     assert "load" in found
+
+
+def test_weights_in_a_listed_file(tmp_path: Path) -> None:
+    found = lines(write_beside(tmp_path / "toy"))
+
+    assert failed(found) == {}
+    assert the(found, "external data").sentence == "1 constant lies in model.onnx.data, as the card says."
+
+
+def test_a_listed_file_that_the_graph_does_not_use(tmp_path: Path) -> None:
+    folder = write_beside(tmp_path / "toy", listed=["model.onnx.data", "other.data"])
+    (folder / "1" / "other.data").write_bytes(b"")
+
+    found = failed(lines(folder))
+
+    assert found == {"external data": "The card lists other.data, and the graph keeps nothing there."}
+
+
+def test_a_listed_file_that_is_not_there(tmp_path: Path) -> None:
+    folder = write_beside(tmp_path / "toy")
+    (folder / "1" / "model.onnx.data").unlink()
+
+    assert "model.onnx.data: there is no such file" in failed(lines(folder))["folder"]
+
+
+def test_a_listed_file_that_is_cut_off(tmp_path: Path) -> None:
+    folder = write_beside(tmp_path / "toy")
+    (folder / "1" / "model.onnx.data").write_bytes(b"x")
+
+    assert "lies at the bytes 0 to 16 of model.onnx.data, which has 1." in failed(lines(folder))["file"]
+
+
+def test_nan_in_a_listed_file_is_counted(tmp_path: Path) -> None:
+    folder = write_beside(tmp_path / "toy")
+    (folder / "1" / "model.onnx.data").write_bytes(np.array([1, np.nan, np.nan, 2], dtype=np.float32).tobytes())
+
+    assert failed(lines(folder))["weights"] == "2 weights are NaN, in weights."
+
+
+def test_a_listed_file_changed_under_a_calibration(tmp_path: Path) -> None:
+    folder = write_beside(tmp_path / "toy")
+    write_calibration(folder)
+    (folder / "1" / "model.onnx.data").write_bytes(bytes(16))
+
+    assert "made for another model.onnx.data" in failed(lines(folder))["digest"]
+
+
+def test_another_version_of_the_graph_with_its_weights_beside_it(tmp_path: Path) -> None:
+    folder = write_beside(tmp_path / "toy")
+
+    assert the(lines(folder, folder / "1" / "model.onnx"), "against").status == OK
 
 
 def test_an_operator_of_somebody_s_own(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from onnx import helper, load_model_from_string
 
 import hostile
+from external import CONTENT, NAME, linear_beside
 from graphs import LABELS, bag_of_words, graph, linear, softmax_of, tensor, word_tokenizer, zipped
 from softgate.commands import init
 from softgate.commands.check import check
@@ -373,6 +374,42 @@ def test_of_a_hostile_graph_nothing_is_left(tmp_path: Path, model: bytes) -> Non
         )
 
     assert nothing_left(tmp_path)
+
+
+def test_weights_beside_the_graph_are_copied_and_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / NAME).write_bytes(CONTENT)
+
+    folder = make(tmp_path, linear_beside(), activation="softmax")
+
+    assert (folder / "1" / NAME).read_bytes() == CONTENT
+    assert read_card(folder / "classifier.toml").external_data == (NAME,)
+    assert "beside model.onnx that hold its weights" in (folder / "classifier.toml").read_text()
+    assert f"2 labels, weights in {NAME}." in " ".join(capsys.readouterr().out.split())
+    assert read_bundle(folder).golden is not None
+    found = list(check(folder, None, Limits(512 * 2**20, 10)))
+    assert [line for line in found if line.status == FAILED] == []
+
+
+def test_weights_that_are_not_beside_the_graph_are_named(tmp_path: Path) -> None:
+    with pytest.raises(GraphInvalid, match=f"{NAME}: there is no such file"):
+        make(tmp_path, linear_beside(), activation="softmax")
+
+    assert nothing_left(tmp_path)
+
+
+def test_a_link_to_somebody_s_secrets_is_not_copied(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(CONTENT)
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / NAME).symlink_to("../secret")
+
+    with pytest.raises(GraphInvalid, match="leads out of its folder"):
+        make(tmp_path / "downloads", linear_beside(), activation="softmax")
+
+    assert nothing_left(tmp_path / "downloads")
+
+
+def test_a_card_lists_no_files_where_the_weights_are_inside(tmp_path: Path) -> None:
+    assert "external_data" not in (make(tmp_path, softmax_of(4)) / "classifier.toml").read_text()
 
 
 def test_it_says_the_activation_that_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from onnx import helper, load_model_from_string
 
 import hostile
+from external import CONTENT, NAME, linear_beside
 from graphs import bag_of_words, graph, linear, one_row, softmax_of, tensor, zipped
 from softgate.commands import inspect
 from softgate.errors import GraphInvalid
@@ -72,8 +73,23 @@ def test_a_fixed_batch_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_external_data_is_told_and_not_followed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = told(path, capsys, hostile.external_weights("/etc/passwd"))
 
-    assert (found["external_data"], found["outputs"], found["answer"]) == (["weights"], [], None)
-    assert "lie in other files" in found["notes"][0]
+    assert (found["external_data"], found["outputs"], found["answer"]) == (["/etc/passwd"], [], None)
+    assert "wanted the name of a file beside model.onnx" in found["notes"][0]
+
+
+def test_external_data_beside_the_graph_is_read(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (path.parent / NAME).write_bytes(CONTENT)
+
+    found = told(path, capsys, linear_beside())
+
+    assert (found["external_data"], found["answer"], found["n_classes"], found["notes"]) == ([NAME], "logits", 2, [])
+
+
+def test_external_data_that_is_not_there_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = told(path, capsys, linear_beside())
+
+    assert (found["external_data"], found["outputs"]) == ([NAME], [])
+    assert f"{NAME}: there is no such file" in found["notes"][0]
 
 
 def test_nan_weights_are_counted(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +113,7 @@ def test_the_table_says_the_same(path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_the_table_says_what_is_not_settled(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "init asks for softmax or sigmoid" in table(path, capsys, linear(np.eye(4, dtype=np.float32)))
-    assert "external data weights" in table(path, capsys, hostile.external_weights("weights.bin"))
+    assert "external data weights.bin" in table(path, capsys, hostile.external_weights("weights.bin"))
 
 
 @pytest.mark.parametrize("model", [hostile.truncated(), hostile.endless_loop()], ids=["half", "loop"])

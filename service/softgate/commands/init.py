@@ -37,5 +37,6 @@ def run(
         )
     for doubt in doubts:
         warn(doubt)
-    console.print(Text(f" Wrote {folder}: {planned.activation}, {len(planned.labels)} labels."))
+    beside = f", weights in {', '.join(planned.external_data)}" if planned.external_data else ""
+    console.print(Text(f" Wrote {folder}: {planned.activation}, {len(planned.labels)} labels{beside}."))
     console.print(Text(f" Next: softgate check {folder}; softgate serve {folder}", "dim"))

@@ -26,17 +26,13 @@ def is_plain(name: str) -> bool:
     return fits and name not in TAKEN and not name.startswith("classifier.toml")
 
 
-def locate(folder: Path, names: Iterable[str]) -> list[Path]:
-    """Where each of these files of `folder` really is. Raises GraphInvalid for what is no regular file of it."""
-    return [_locate(folder, name) for name in names]
-
-
 def read_beside(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
     """The bytes of each of these files of `folder`, by name. Raises GraphInvalid."""
-    return {name: _read(folder / name, _locate(folder, name)) for name in names}
+    return {name: _read(folder / name, locate(folder, name)) for name in names}
 
 
-def _locate(folder: Path, name: str) -> Path:
+def locate(folder: Path, name: str) -> Path:
+    """Where this file of `folder` really is. Raises GraphInvalid for what is no regular file of it."""
     if not is_plain(name):
         raise GraphInvalid(f"{folder}: got the file {shown(name)}, wanted {PLAIN_NAME}.")
     path = folder / name

@@ -17,7 +17,7 @@ from softgate.policy.classifier import laid_out, scale, score
 from softgate.runtime.repository import Bundle, Model
 from softgate.types import ModelFiles
 from softgate.workbench.extremes import extreme_rows
-from softgate.workbench.graph import GraphFacts
+from softgate.workbench.graph import GraphFacts, files_beside, graph_facts
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 # A batch adds in another order than a single row does; float32 differs by about 1e-7 per addition.
@@ -155,7 +155,8 @@ def _seconds(run: Callable[[], object]) -> float:
 def agreement(subject: Subject, other: Path) -> Iterator[Line]:
     try:
         content = other.read_bytes()
-        variant = Model(replace(subject.bundle, model=ModelFiles(content), calibration=None, golden=None), threads=1)
+        files = ModelFiles(content, files_beside(graph_facts(content).external, other.parent))
+        variant = Model(replace(subject.bundle, model=files, calibration=None, golden=None), threads=1)
         theirs = variant.logits(variant.input.check(subject.samples))
     except OSError as exc:
         yield Line("against", FAILED, f"{other}: cannot be read: {exc.strerror}.")

@@ -5,7 +5,7 @@ The checklist before a deployment: each line ok, a warning or failed, with a sen
 yields each line as soon as it is known, so that a graph which ends that process leaves the lines before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from softgate.errors import CardInvalid, GoldenMismatch, MemoryExhausted, SoftgateError
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.runtime.calibration import Calibration
+from softgate.runtime.external import unlisted
 from softgate.runtime.golden import compare, read_golden
 from softgate.runtime.repository import SAMPLE_ROWS, Bundle, Model, calibration_beside, read_bundle
 from softgate.workbench.answers import CALIBRATE, CHECKS, FAILED, OK, WARNING, Line, Subject, agreement
@@ -38,6 +39,7 @@ def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
     except SoftgateError as exc:
         yield Line("file", FAILED, str(exc), "Export the model again, and copy it whole.")
         return
+    yield from _external(facts, bundle.model.external)
     yield from _file(facts)
     calibration, line = _calibration(bundle)
     yield line
@@ -69,14 +71,21 @@ def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
         yield from agreement(subject, against)
 
 
+def _external(facts: GraphFacts, listed: Collection[str]) -> Iterator[Line]:
+    wrong = unlisted(facts.external, listed)
+    used = {each.location for each in facts.external}
+    unused = [name for name in listed if name not in used]
+    if wrong is not None:
+        yield Line("external data", FAILED, *wrong)
+    elif unused:
+        sentence = f"The card lists {_some(unused)}, and the graph keeps nothing there."
+        yield Line("external data", FAILED, sentence, "Take out of external_data what the graph does not use.")
+    elif used:
+        held = "1 constant lies" if len(facts.external) == 1 else f"{len(facts.external)} constants lie"
+        yield Line("external data", OK, f"{held} in {_some(sorted(used))}, as the card says.")
+
+
 def _file(facts: GraphFacts) -> Iterator[Line]:
-    if facts.external:
-        yield Line(
-            "file",
-            FAILED,
-            f"The weights {_some([each.tensor for each in facts.external])} lie in other files.",
-            "Save the model with its weights inside, in one file.",
-        )
     foreign = [f"{domain}:{name}" for domain, names in facts.foreign.items() for name in names]
     if foreign:
         yield Line(

@@ -6,10 +6,11 @@ megabytes can unfold to gigabytes. No other file is opened, whatever the graph r
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from onnx import (
 )
 
 from softgate.errors import GraphInvalid
-from softgate.runtime.external import External, filled, is_external, location
+from softgate.runtime.beside import is_plain, read_beside
+from softgate.runtime.external import External, filled, is_external, location, unlisted
 from softgate.runtime.tensors import attributes, graphs, parse, tensors
 from softgate.workbench.ends import Categories, ClassNames, Ending, categories, class_names, endings, string
 
@@ -63,6 +65,15 @@ class GraphFacts:
 def graph_facts(data: bytes, external: Mapping[str, bytes] | None = None) -> GraphFacts:
     """`external`: files beside it that hold weights of its, as far as they are at hand. Raises GraphInvalid."""
     return _facts(parse(data), external or {})
+
+
+def files_beside(external: Sequence[External], folder: Path) -> dict[str, bytes]:
+    """The bytes of all files that a graph in `folder` keeps weights in. Raises GraphInvalid."""
+    places = dict.fromkeys(each.location for each in external)
+    wrong = unlisted(external, [place for place in places if is_plain(place)])
+    if wrong is not None:
+        raise GraphInvalid(" ".join(wrong))
+    return read_beside(folder, places)
 
 
 def _facts(model: ModelProto, files: Mapping[str, bytes]) -> GraphFacts:

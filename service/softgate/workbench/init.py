@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from softgate.errors import CardInvalid, GraphInvalid, ModelError
+from softgate.runtime.beside import locate
 from softgate.runtime.card import MODEL_NAME
 from softgate.runtime.golden import Golden, write_golden
 from softgate.runtime.labels import MAX_LABEL_CHARACTERS, read_labels
@@ -44,6 +45,8 @@ class Plan:
     labels: Sequence[str]
     doubts: Sequence[str]
     """What a person should look at: sentences."""
+    external_data: Sequence[str] = ()
+    """Files beside the graph that hold weights of its."""
 
 
 def plan(name: str, found: Inspection, wishes: Wishes) -> Plan:
@@ -52,14 +55,15 @@ def plan(name: str, found: Inspection, wishes: Wishes) -> Plan:
         raise CardInvalid(
             f"Got the folder name {name!r}, wanted one matching {MODEL_NAME.pattern}: it names the model."
         )
-    if found.external_data or found.foreign_operators:
+    # Of what could not be loaded the notes say why.
+    if not found.outputs:
         raise GraphInvalid(" ".join(found.notes))
     answer = _answer(found, wishes)
     activation = _activation(found, answer, wishes)
     labels, doubts = _labels(found, answer, activation, wishes)
     kind, more = _input(found, wishes)
     card = render(found, name=name, answer=answer, activation=activation, labels=labels, kind=kind)
-    return Plan(card, activation, labels, [*doubts, *more])
+    return Plan(card, activation, labels, [*doubts, *more], found.external_data)
 
 
 def write(folder: Path, model: Path, planned: Plan, wishes: Wishes) -> None:
@@ -77,6 +81,8 @@ def write(folder: Path, model: Path, planned: Plan, wishes: Wishes) -> None:
             (stage / "classifier.toml").write_text(planned.card, encoding="utf-8")
             (stage / "labels.txt").write_text("\n".join(planned.labels) + "\n", encoding="utf-8")
             shutil.copyfile(model, stage / "1" / "model.onnx")
+            for name in planned.external_data:
+                shutil.copyfile(locate(model.parent, name), stage / "1" / name)
             if tokenizer is not None:
                 (stage / "tokenizer.json").write_bytes(tokenizer)
             os.replace(stage, folder)

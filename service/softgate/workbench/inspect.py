@@ -24,7 +24,7 @@ from softgate.runtime.repository import SAMPLE_ROWS
 from softgate.runtime.session import Session
 from softgate.types import TensorSpec
 from softgate.workbench.ends import Ending
-from softgate.workbench.graph import GraphFacts, graph_facts
+from softgate.workbench.graph import GraphFacts, files_beside, graph_facts
 
 # Of an axis that may have any size: rows of so many tokens are run.
 TOKENS = 16
@@ -79,6 +79,7 @@ class Inspection:
     n_parameters: int
     foreign_operators: Sequence[str]
     external_data: Sequence[str]
+    """Other files that hold weights of its, as the graph names them."""
     n_nan: int
     locales: Sequence[str]
     inputs: Sequence[Tensor]
@@ -138,17 +139,20 @@ def inspect(path: str) -> Iterator[Mapping[str, Any]]:
     """One Inspection, as JSON takes it. Raises GraphInvalid."""
     content = _read(Path(path))
     facts = graph_facts(content)
-    found = _of_file(Path(path), content, facts)
-    if facts.external:
+    try:
+        external = files_beside(facts.external, Path(path).parent)
+    except GraphInvalid as exc:
         # No session can be made of it: what the file itself says is all there is.
-        note = "Its weights lie in other files, which softgate does not read: save the model with its weights inside."
-        yield asdict(replace(found, notes=[*found.notes, note]))
+        found = _of_file(Path(path), content, facts)
+        yield asdict(replace(found, notes=[*found.notes, str(exc)]))
         return
+    facts = graph_facts(content, external) if external else facts
+    found = _of_file(Path(path), content, facts)
     if facts.foreign:
         note = "It uses custom operators, of which softgate loads no library: export the model without them."
         yield asdict(replace(found, notes=[*found.notes, note]))
         return
-    session = Session(content, threads=usable_cpus())
+    session = Session(content, external=external, threads=usable_cpus())
     yield asdict(_of_session(found, facts, session))
 
 
@@ -169,7 +173,7 @@ def _of_file(path: Path, content: bytes, facts: GraphFacts) -> Inspection:
         opsets=facts.opsets,
         n_parameters=facts.n_parameters,
         foreign_operators=[f"{domain}:{name}" for domain, names in facts.foreign.items() for name in names],
-        external_data=[each.tensor for each in facts.external],
+        external_data=list(dict.fromkeys(each.location for each in facts.external)),
         n_nan=sum(facts.nan.values()),
         locales=sorted({locale or "en_US" for locale in facts.locales}),
         inputs=(),

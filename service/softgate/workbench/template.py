@@ -11,7 +11,7 @@ CARD = """\
 name = {name}
 activation = {activation}
 # version = 1                       # pin one; else the highest is served
-
+{external_data}
 [input]
 kind = {kind}
 {input_lines}
@@ -82,6 +82,7 @@ def render(found: Inspection, *, name: str, answer: Output, activation: str, lab
         inputs=_one_line(shown(found.inputs)),
         name=json.dumps(name),
         activation=json.dumps(activation),
+        external_data=_external_data(found.external_data),
         kind=json.dumps(kind),
         input_lines=INPUT_LINES[kind],
         tensor=f"tensor = {json.dumps(answer.name, ensure_ascii=False)}\n" if len(carrying) > 1 else "",
@@ -91,6 +92,11 @@ def render(found: Inspection, *, name: str, answer: Output, activation: str, lab
         first=first,
         last=last,
     )
+
+
+def _external_data(names: Sequence[str]) -> str:
+    listed = f"external_data = {json.dumps(list(names), ensure_ascii=False)}"
+    return f"{listed:<35} # files beside model.onnx that hold its weights\n" if names else ""
 
 
 def shown(tensors: Sequence[Tensor]) -> str:
