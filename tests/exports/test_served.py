@@ -21,12 +21,11 @@ TOLERANCE = 1e-5
 NO_LOCALES = {"LOCPATH": "/nowhere"}
 Ended = subprocess.CompletedProcess[str]
 
-REFUSED = "convolution_weights_beside"
-SERVED = [name for name in EXPORTS if name != REFUSED]
+BESIDE = "convolution_weights_beside"
 # Several nameless scores: nothing in the graph tells whether a row may have several labels.
-ASKED = ("convolution", "convolution_one_at_a_time", "multi_label_logits", "bert")
+ASKED = ("convolution", "convolution_one_at_a_time", BESIDE, "multi_label_logits", "bert")
 # They take arrays of four axes, which may be images or numbers.
-PIXELS = ("convolution", "convolution_one_at_a_time")
+PIXELS = ("convolution", "convolution_one_at_a_time", BESIDE)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def initialised(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ended]:
     """How `softgate init` ended, by export."""
-    lines = {name: init(name, models / name, tmp_path_factory.mktemp(name)) for name in SERVED}
+    lines = {name: init(name, models / name, tmp_path_factory.mktemp(name)) for name in EXPORTS}
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(lines, pool.map(run, lines.values()), strict=True))
 
@@ -50,7 +49,7 @@ def server(models: Path, initialised: Mapping[str, Ended]) -> Iterator[Served]:
         yield running
 
 
-@pytest.fixture(params=SERVED)
+@pytest.fixture(params=list(EXPORTS))
 def name(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -74,12 +73,24 @@ def test_init_asks_for_the_activation_of_several_nameless_scores(name: str, tmp_
     assert not (tmp_path / "models" / name).exists()
 
 
-def test_init_refuses_weights_that_lie_beside_the_graph(tmp_path: Path) -> None:
-    ended = run(init(REFUSED, tmp_path / "models" / REFUSED, tmp_path))
+def test_init_takes_the_weights_beside_the_graph_along(models: Path, initialised: Mapping[str, Ended]) -> None:
+    assert initialised[BESIDE].returncode == 0, initialised[BESIDE].stderr
+
+    assert {name: (models / BESIDE / "1" / name).read_bytes() for name in exported(BESIDE).beside} == exported(
+        BESIDE
+    ).beside
+
+
+def test_init_refuses_weights_that_were_left_behind(tmp_path: Path) -> None:
+    line = init(BESIDE, tmp_path / "models" / BESIDE, tmp_path)
+    for name in exported(BESIDE).beside:
+        (tmp_path / name).unlink()
+
+    ended = run(line)
 
     assert ended.returncode == 1
-    assert "weights lie in other files" in ended.stderr
-    assert not (tmp_path / "models" / REFUSED).exists()
+    assert "there is no such file, and the graph's weights are to be in it" in ended.stderr
+    assert not (tmp_path / "models" / BESIDE).exists()
 
 
 def test_check_finds_nothing_wrong(name: str, models: Path, initialised: Mapping[str, Ended]) -> None:
