@@ -238,7 +238,21 @@ def test_a_clean_sigmoid_of_several_labels_passes(tmp_path: Path) -> None:
 def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
     found = failed(lines(two_labels(tmp_path / "toy", hostile.sick_weights())))
 
-    assert found["weights"] == "1 weights are NaN, in weights."
+    assert found["weights"] == "1 weight is NaN, in weights."
+
+
+def test_no_remedy_is_told_twice(tmp_path: Path) -> None:
+    folder = identity(tmp_path / "toy")
+    write_calibration(folder)
+    permute_labels(folder)
+
+    line = the(lines(folder), "digest")
+
+    assert f"{line.sentence} {line.remedy}".count("Run softgate calibrate") == 1
+
+
+def test_a_time_of_microseconds_is_not_rounded_to_nothing(tmp_path: Path) -> None:
+    assert " 0.0" not in the(lines(identity(tmp_path / "toy")), "time").sentence
 
 
 def test_a_graph_that_never_gives_a_number(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ def run(
         )
     for doubt in doubts:
         warn(doubt)
+    n_labels = len(planned.labels)
     beside = f", weights in {', '.join(planned.external_data)}" if planned.external_data else ""
-    console.print(Text(f" Wrote {folder}: {planned.activation}, {len(planned.labels)} labels{beside}."))
+    console.print(
+        Text(f" Wrote {folder}: {planned.activation}, {n_labels} label{'' if n_labels == 1 else 's'}{beside}.")
+    )
     console.print(Text(f" Next: softgate check {folder}; softgate serve {folder}", "dim"))

@@ -11,6 +11,7 @@ from rich.text import Text
 from softgate.commands.screen import aside, console, megabytes, plain
 from softgate.errors import GraphInvalid
 from softgate.runtime.contained import Limits, contained
+from softgate.workbench import duration
 from softgate.workbench.inspect import Inspection, Output, of_json
 from softgate.workbench.template import shown
 
@@ -63,7 +64,7 @@ def _rows(found: Inspection) -> list[tuple[str, str]]:
         rows.append(("classes", _classes(found)))
         rows.append(("batch", "any number of rows" if found.batch is None else f"{found.batch} at a time, no other"))
     rows += [
-        (f"time, batch {n_rows}", f"{_time(seconds)}, {_time(seconds / int(n_rows))} per row")
+        (f"time, batch {n_rows}", f"{duration.shown(seconds)}, {duration.shown(seconds / int(n_rows))} per row")
         for n_rows, seconds in found.seconds.items()
     ]
     rows += [("custom operators", ", ".join(found.foreign_operators))] if found.foreign_operators else []
@@ -85,7 +86,3 @@ def _classes(found: Inspection) -> str:
         return f"{count}, not named"
     names = ", ".join(found.labels[:8])
     return f"{count}: {names}{', ...' if len(found.labels) > 8 else ''}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.2f} ms" if seconds >= 1e-4 else f"{seconds * 1e6:.1f} µs"

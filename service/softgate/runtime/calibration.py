@@ -24,6 +24,7 @@ DEFAULT_PROFILE = "default"
 DEFAULT_SET_SCORE = "topp"
 # The activation that a bias fits: under the others it would move the zeros, or be a threshold by another name.
 BIASED = "softmax"
+AGAIN = "Run softgate calibrate again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +119,13 @@ def read_calibration(path: Path, expected: Mapping[str, str | None], *, names: N
     if values.get("digest") != digest:
         raise CalibrationInvalid(
             f"{path}: the file was edited: its digest is {digest[:12]}, and the one inside is "
-            f"{str(values.get('digest'))[:12]}. Run softgate calibrate again."
+            f"{str(values.get('digest'))[:12]}. {AGAIN}"
         )
     # First, for a list that fits the labels as they were may not fit them as they are.
     changed = _changed(values.get("bound_to"), expected)
     if changed:
         raise CalibrationInvalid(
-            f"{path}: made for another {', another '.join(changed)}; "
-            "what it promises no longer holds. Run softgate calibrate again."
+            f"{path}: made for another {', another '.join(changed)}; what it promises no longer holds. {AGAIN}"
         )
     return _checked(values, path, names)
 

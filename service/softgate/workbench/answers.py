@@ -16,6 +16,7 @@ from softgate.numerics.activations import ACTIVATIONS
 from softgate.policy.classifier import laid_out, scale, score
 from softgate.runtime.repository import Bundle, Model
 from softgate.types import ModelFiles
+from softgate.workbench import duration
 from softgate.workbench.extremes import extreme_rows
 from softgate.workbench.graph import GraphFacts, files_beside, graph_facts
 
@@ -87,9 +88,15 @@ def _finite(subject: Subject) -> Iterator[Line]:
     if failed:
         yield Line("extreme rows", WARNING, f"Of {told} the graph failed on {failed}: such requests get a 500.")
     elif bad:
-        yield Line("extreme rows", WARNING, f"Of {told}, {bad} give a NaN or an infinity: such rows fall back.")
+        yield Line(
+            "extreme rows",
+            WARNING,
+            f"Of {told}, {bad} {'gives' if bad == 1 else 'give'} a NaN or an infinity: such rows fall back.",
+        )
     else:
-        yield Line("extreme rows", OK, f"{told}: none gives a NaN, {refused} are refused.")
+        yield Line(
+            "extreme rows", OK, f"{told}: none gives a NaN, {refused} {'is' if refused == 1 else 'are'} refused."
+        )
 
 
 def _large_logits(subject: Subject) -> Iterator[Line]:
@@ -135,7 +142,7 @@ def _cost(subject: Subject) -> Iterator[Line]:
     parts = []
     for n_rows in TIMED_BATCHES:
         rows = subject.model.input.check((list(subject.samples) * n_rows)[:n_rows])
-        parts.append(f"{n_rows}: {_seconds(partial(subject.model.logits, rows)) * 1000:.2f} ms")
+        parts.append(f"{n_rows}: {duration.shown(_seconds(partial(subject.model.logits, rows)))}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     yield Line("time", OK, f"Of a batch of {', of '.join(parts)}, on one thread.")
     yield Line("memory", OK, f"{peak:.0f} MiB at most, the engine included.")
@@ -167,7 +174,8 @@ def agreement(subject: Subject, other: Path) -> Iterator[Line]:
     ours, others = (subject.probabilities(_safe(logits)) for logits in (subject.logits(subject.samples), theirs))
     worst = float(np.abs(ours - others).max())
     moved = int((ours.argmax(axis=1) != others.argmax(axis=1)).sum())
-    told = f"On {len(ours)} rows a probability differs from {other.name}'s by up to {worst:.2g}; {moved} labels differ."
+    differ = "1 label differs" if moved == 1 else f"{moved} labels differ"
+    told = f"On {len(ours)} rows a probability differs from {other.name}'s by up to {worst:.2g}; {differ}."
     if worst > LARGE_DIFFERENCE:
         yield Line("against", FAILED, told, "Quantise with data, or serve the original.")
     elif worst > NOTABLE_DIFFERENCE or moved:

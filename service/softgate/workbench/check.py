@@ -12,7 +12,7 @@ from typing import Any
 
 from softgate.errors import CardInvalid, GoldenMismatch, MemoryExhausted, SoftgateError
 from softgate.numerics.temperature import TEMPERATURE_RANGE
-from softgate.runtime.calibration import Calibration
+from softgate.runtime.calibration import AGAIN, Calibration
 from softgate.runtime.external import unlisted
 from softgate.runtime.golden import compare, read_golden
 from softgate.runtime.repository import SAMPLE_ROWS, Bundle, Model, calibration_beside, read_bundle
@@ -33,7 +33,12 @@ def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
     except SoftgateError as exc:
         yield Line("folder", FAILED, str(exc))
         return
-    yield Line("folder", OK, f"{len(bundle.labels)} labels, version {bundle.version}, {bundle.card.activation}.")
+    n_labels = len(bundle.labels)
+    yield Line(
+        "folder",
+        OK,
+        f"{n_labels} label{'' if n_labels == 1 else 's'}, version {bundle.version}, {bundle.card.activation}.",
+    )
     try:
         facts = graph_facts(bundle.model.content, bundle.model.external)
     except SoftgateError as exc:
@@ -96,11 +101,12 @@ def _file(facts: GraphFacts) -> Iterator[Line]:
         )
     else:
         yield Line("operators", OK, "All operators are of ai.onnx or come with onnxruntime.")
-    if facts.nan:
+    n_nan = sum(facts.nan.values())
+    if n_nan:
         yield Line(
             "weights",
             FAILED,
-            f"{sum(facts.nan.values())} weights are NaN, in {_some(list(facts.nan))}.",
+            f"{n_nan} {'weight is' if n_nan == 1 else 'weights are'} NaN, in {_some(list(facts.nan))}.",
             "Train or export the model again: training diverged.",
         )
     else:
@@ -111,7 +117,8 @@ def _calibration(bundle: Bundle) -> tuple[Calibration | None, Line]:
     try:
         calibration = calibration_beside(bundle)
     except SoftgateError as exc:
-        return None, Line("digest", FAILED, str(exc), CALIBRATE)
+        # The remedy says it, and with what.
+        return None, Line("digest", FAILED, str(exc).removesuffix(f" {AGAIN}"), CALIBRATE)
     if calibration is None:
         return None, Line("digest", WARNING, "No calibration records what the files should be.", CALIBRATE)
     return calibration, Line("digest", OK, f"All files are those that calibration {calibration.id} was made with.")
