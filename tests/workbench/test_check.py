@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from softgate.errors import GraphInvalid
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.runtime.contained import Limits
 from softgate.runtime.golden import Golden, write_golden
-from softgate.runtime.repository import Model, read_bundle
+from softgate.runtime.repository import Model, read_bundle, unverified
 from softgate.workbench.answers import FAILED, OK, WARNING, Line
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -511,6 +512,59 @@ def test_permuted_labels_under_a_calibration(tmp_path: Path) -> None:
     permute_labels(folder)
 
     assert "made for another labels.txt" in failed(lines(folder))["digest"]
+
+
+def test_a_calibration_alone_verifies_the_labels(tmp_path: Path) -> None:
+    folder = identity(tmp_path / "toy")
+    write_calibration(folder)
+
+    line = the(lines(folder), "golden rows")
+
+    assert (line.status, line.remedy) == (OK, "")
+    assert line.sentence == "There are none to replay; labels.txt is as the calibration recorded."
+
+
+def test_a_calibration_alone_verifies_the_tokenizer(tmp_path: Path) -> None:
+    folder = write_text_model(tmp_path / "toy")
+    write_calibration(folder)
+
+    line = the(lines(folder), "golden rows")
+
+    assert line.status == OK
+    assert "labels.txt and tokenizer.json are as the calibration recorded" in line.sentence
+
+
+def test_a_void_calibration_verifies_nothing(tmp_path: Path) -> None:
+    folder = identity(tmp_path / "toy")
+    write_calibration(folder)
+    permute_labels(folder)
+
+    found = lines(folder)
+
+    assert "made for another labels.txt" in failed(found)["digest"]
+    assert the(found, "golden rows").status == WARNING
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_server_says_once_what_cannot_be_verified_and_how_to_mend_it(tmp_path: Path, workers: int) -> None:
+    folder = write_text_model(tmp_path / "toy")
+    line = the(lines(folder), "golden rows")
+
+    with started(command("serve", folder, "--port", 0, "--workers", workers)) as server:
+        records: list[dict[str, Any]] = []
+        while sum(record["message"] == "ready" for record in records) < workers:
+            records.append(json.loads(server.log.readline()))
+
+    (said,) = [record for record in records if record["message"] == "unverified"]
+    assert (said["model"], said["reason"], said["level"]) == ("toy", f"{line.sentence} {line.remedy}", "warning")
+
+
+@pytest.mark.parametrize("vouch", [write_calibration, partial(write_golden_rows, rows=NUMBERS)])
+def test_a_server_says_nothing_of_what_is_verified(tmp_path: Path, vouch: Any) -> None:
+    folder = identity(tmp_path / "toy")
+    vouch(folder)
+
+    assert unverified(read_bundle(folder)) is None
 
 
 def test_permuted_labels_without_either_cannot_be_verified(tmp_path: Path) -> None:

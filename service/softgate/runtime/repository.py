@@ -110,6 +110,19 @@ def read_bundle(folder: Path, *, calibrated: bool = True) -> Bundle:
     return replace(bundle, calibration=calibration, golden=golden)
 
 
+def unverified(bundle: Bundle) -> Doubt | None:
+    """What nothing in the folder vouches for; None where golden rows or a calibration do."""
+    if bundle.golden is not None or bundle.calibration is not None:
+        return None
+    what = "The order of labels.txt" + ("" if bundle.tokenizer is None else " and the tokenizer")
+    return Doubt(
+        "unverified",
+        f"{what} cannot be verified: there are neither golden rows nor a calibration that holds.",
+        "Run softgate calibrate on labelled rows: it writes both.",
+        certain=False,
+    )
+
+
 def calibration_beside(bundle: Bundle) -> Calibration | None:
     """The calibration of this very graph, these labels and this card; None: no file. Raises CalibrationInvalid."""
     card, path = bundle.card, bundle.folder / bundle.version / "calibration.json"

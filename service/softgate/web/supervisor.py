@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 
 from softgate.runtime.counts import Counts
-from softgate.runtime.repository import Bundle
+from softgate.runtime.repository import Bundle, unverified
 from softgate.settings import Settings
 from softgate.web import logs, metrics, server
 
@@ -37,6 +37,11 @@ def serve(listener: socket.socket, bundles: Sequence[Bundle], settings: Settings
     counts = Counts(metrics.layout(bundles), n_rows=settings.workers + 1)
     logs.set_up(settings.log_format, metrics.web_counts(counts, worker=settings.workers).dropped_log_lines)
     logger.info("listening", extra={"url": server.url(listener)})
+    # Here and not where the models load: every worker would say it again.
+    for bundle in bundles:
+        doubt = unverified(bundle)
+        if doubt is not None:
+            logger.warning(doubt.code, extra={"model": bundle.name, "reason": str(doubt)})
     if settings.workers == 1:
         return server.run(listener, bundles, counts, settings, worker=0)
     return Supervisor(listener, bundles, counts, settings).run()

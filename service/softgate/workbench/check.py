@@ -15,7 +15,7 @@ from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.runtime.calibration import AGAIN, Calibration
 from softgate.runtime.external import unlisted
 from softgate.runtime.golden import compare, read_golden
-from softgate.runtime.repository import SAMPLE_ROWS, Bundle, Model, calibration_beside, read_bundle
+from softgate.runtime.repository import SAMPLE_ROWS, Bundle, Model, calibration_beside, read_bundle, unverified
 from softgate.workbench.answers import CALIBRATE, CHECKS, FAILED, OK, WARNING, Line, Subject, agreement
 from softgate.workbench.graph import GraphFacts, graph_facts
 from softgate.workbench.inspect import ENDS
@@ -62,10 +62,11 @@ def _lines(folder: Path, against: Path | None) -> Iterator[Line]:
         made_up = ()
     answers = "and answers made-up rows alone and in a batch" if made_up else "but was run on no made-up row"
     yield Line("load", OK, f"The graph loads, {answers}.")
+    bundle = replace(bundle, calibration=calibration)
     golden, line = _golden(bundle, model)
     yield line
     samples = [*made_up, *golden]
-    subject = Subject(replace(bundle, calibration=calibration), facts, model, samples)
+    subject = Subject(bundle, facts, model, samples)
     yield from _fit(subject)
     if not samples:
         yield Line("answers", WARNING, "No row is known that this graph takes, so nothing was run.", CALIBRATE)
@@ -151,18 +152,22 @@ def _golden(bundle: Bundle, model: Model) -> tuple[Sequence[Any], Line]:
     try:
         golden = read_golden(bundle.folder / bundle.version / "golden.json")
         if golden is None:
-            return (), Line(
-                "golden rows",
-                WARNING,
-                "The order of labels.txt and the tokenizer cannot be verified: there is no golden.json.",
-                f"{CALIBRATE} It writes golden rows too.",
-            )
+            return (), _without_golden(bundle)
         compare(golden, model.logits(model.input.check(golden.rows)), bundle.labels)
     except GoldenMismatch as exc:
         return (), Line("golden rows", FAILED, str(exc), "Find out which file changed since the rows were written.")
     except SoftgateError as exc:
         return (), Line("golden rows", FAILED, f"The golden rows do not fit the graph: {exc}")
     return golden.rows, Line("golden rows", OK, f"{len(golden.rows)} rows give the logits and labels they gave.")
+
+
+def _without_golden(bundle: Bundle) -> Line:
+    """Labels in another order, or another tokenizer, void a calibration: where it holds, they are what they were."""
+    doubt = unverified(bundle)
+    if doubt is not None:
+        return Line("golden rows", WARNING, doubt.sentence, doubt.remedy)
+    what = "labels.txt is" if bundle.tokenizer is None else "labels.txt and tokenizer.json are"
+    return Line("golden rows", OK, f"There are none to replay; {what} as the calibration recorded.")
 
 
 def _fit(subject: Subject) -> Iterator[Line]:
