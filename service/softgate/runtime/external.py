@@ -54,11 +54,10 @@ def attached(model: ModelFiles) -> ModelFiles:
     """
     graph = parse(model.content)
     constants = [found for each in graphs(graph) for found in tensors(each)]
-    outside = [is_external(tensor) for _, tensor in constants]
-    if not any(outside):
+    outside = [External(name, location(tensor)) for name, tensor in constants if is_external(tensor)]
+    if not outside:
         return ModelFiles(model.content)
-    external = [External(name, location(tensor)) for name, tensor in constants if is_external(tensor)]
-    wrong = unlisted(external, model.external)
+    wrong = unlisted(outside, model.external)
     if wrong is not None:
         raise GraphInvalid(" ".join(wrong))
     _check_overlaps(constants, model.external)
@@ -83,21 +82,23 @@ def unlisted(external: Iterable[External], listed: Collection[str]) -> tuple[str
     if not missing:
         return None
     strange = [each for each in missing if not is_plain(each.location)]
-    kept = ", ".join(dict.fromkeys(each.tensor for each in (strange or missing)[:5]))
-    more = len(strange or missing) - 5
-    kept += f" and {more} more" if more > 0 else ""
+    kept = _some([each.tensor for each in strange or missing])
     places = list(dict.fromkeys(each.location for each in strange or missing))
     if strange:
-        where = ", ".join(map(shown, places[:5]))
+        where = _some([shown(place) for place in places])
         return (
             f"The graph keeps {kept} in {where}; wanted the name of a file beside model.onnx.",
             "Save the model with its weights inside, or in one file beside it.",
         )
     names = ", ".join(f'"{place}"' for place in [*listed, *places])
     return (
-        f"The graph keeps {kept} in {', '.join(places)}, which the card does not list.",
+        f"The graph keeps {kept} in {_some(places)}, which the card does not list.",
         f"List it in the card: external_data = [{names}].",
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def filled(name: str, tensor: TensorProto, files: Mapping[str, bytes]) -> TensorProto:
