@@ -19,8 +19,8 @@ from softgate.runtime.table import shown
 from softgate.runtime.tensors import graphs, parse, tensors
 from softgate.types import ModelFiles
 
-# A file of Protocol Buffers holds no more.
-MOST_INSIDE_BYTES = 2**31 - 1
+# A file of Protocol Buffers holds no more, and the engine takes no constant that is larger.
+MOST_BYTES = 2**31 - 1
 # Of the narrow kinds several share a byte.
 _NARROW_BITS: Mapping[str, int] = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
 _BITS = {number: _NARROW_BITS[name] for name, number in TensorProto.DataType.items() if name in _NARROW_BITS}
@@ -68,7 +68,7 @@ def attached(model: ModelFiles) -> ModelFiles:
     content = model.content
     if deeper:
         size = len(content) + sum(_extent(name, tensor, model.external).size for name, tensor in deeper)
-        if size > MOST_INSIDE_BYTES:
+        if size > MOST_BYTES:
             raise GraphInvalid(f"The graph would hold {size} bytes with its deeper constants; wanted less than 2 GiB.")
         for name, tensor in deeper:
             tensor.CopyFrom(filled(name, tensor, model.external))
@@ -147,6 +147,10 @@ def _extent(name: str, tensor: TensorProto, files: Mapping[str, bytes]) -> Exten
     if length != size:
         raise GraphInvalid(
             f"The constant {name} says that it has {length} bytes; wanted {size} for its shape and type."
+        )
+    if size > MOST_BYTES:
+        raise GraphInvalid(
+            f"The constant {name} takes {size} bytes; wanted less than 2 GiB, the engine's limit for one."
         )
     if start + size > len(files[file]):
         raise GraphInvalid(
