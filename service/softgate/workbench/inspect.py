@@ -5,11 +5,9 @@ What a graph is: told by the file itself, and by what it answers to made-up rows
 What it finds crosses over as JSON; `Inspection` is the same on both sides.
 """
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,6 @@ from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
 from softgate.runtime.calibration import sha256
-from softgate.runtime.inputs.numbers import made_up
 from softgate.runtime.plausibility import Looks, looks
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import SAMPLE_ROWS
@@ -25,12 +22,9 @@ from softgate.runtime.session import Session
 from softgate.types import TensorSpec
 from softgate.workbench.ends import Ending
 from softgate.workbench.graph import GraphFacts, files_beside, graph_facts
+from softgate.workbench.trial import run, seconds_of_a_run
 
-# Of an axis that may have any size: rows of so many tokens are run.
-TOKENS = 16
 BATCHES = (1, 32)
-SECONDS_PER_BATCH = 0.3
-MOST_RUNS = 200
 HOLDS = {
     Looks.SHARES: "probabilities",
     Looks.LOG_SHARES: "log_probabilities",
@@ -191,8 +185,8 @@ def _of_session(found: Inspection, facts: GraphFacts, session: Session) -> Inspe
     answers: Sequence[Any] = [None] * len(session.outputs)
     seconds = {}
     try:
-        answers = _run(session, facts, batch or SAMPLE_ROWS)
-        seconds = {str(rows): _time(session, facts, rows) for rows in BATCHES if batch in (None, rows)}
+        answers = run(session, facts, batch or SAMPLE_ROWS)
+        seconds = {str(rows): seconds_of_a_run(session, facts, rows) for rows in BATCHES if batch in (None, rows)}
     except EngineFailed as exc:
         notes.append(f"It was not run: {exc}")
     ends = {ending.output: ending for ending in facts.endings}
@@ -250,49 +244,3 @@ def _type(spec: TensorSpec) -> str:
     if spec.maps:
         return f"map of {'string' if spec.dtype.kind == 'O' else spec.dtype}"
     return "string" if spec.dtype.kind == "O" else str(spec.dtype)
-
-
-def _run(session: Session, facts: GraphFacts, n_rows: int) -> Sequence[Any]:
-    names = [spec.name for spec in session.outputs]
-    try:
-        return session.run(names, _feed(session.inputs, n_rows, {}))
-    except EngineFailed:
-        if not facts.categories:
-            raise
-        # A category that an encoder does not know may be an error: take those that it knows.
-        return session.run(names, _feed(session.inputs, n_rows, _known(facts)))
-
-
-def _known(facts: GraphFacts) -> Mapping[str, Sequence[str]]:
-    """By input, strings that its encoder knows."""
-    return {each.input: each.values for each in facts.categories if each.input is not None and each.values}
-
-
-def _time(session: Session, facts: GraphFacts, n_rows: int) -> float:
-    names = [spec.name for spec in session.outputs]
-    feed = _feed(session.inputs, n_rows, _known(facts))
-    session.run(names, feed)
-    runs: list[float] = []
-    end = time.perf_counter() + SECONDS_PER_BATCH
-    while not runs or (time.perf_counter() < end and len(runs) < MOST_RUNS):
-        started = time.perf_counter()
-        session.run(names, feed)
-        runs.append(time.perf_counter() - started)
-    return median(runs)
-
-
-def _feed(
-    specs: Sequence[TensorSpec], n_rows: int, categories: Mapping[str, Sequence[str]]
-) -> Mapping[str, NDArray[np.generic]]:
-    """Made-up rows for a graph of which nothing but its inputs is known."""
-    feed = {}
-    for spec in specs:
-        sizes = [TOKENS if size is None else size for size in spec.shape[1:]]
-        values = made_up(spec.dtype, (n_rows, *sizes))
-        if "mask" in spec.name:
-            values = np.ones_like(values)
-        known = categories.get(spec.name)
-        if known and spec.dtype.kind == "O":
-            values = np.resize(np.array(known, dtype=object), values.shape)
-        feed[spec.name] = values
-    return feed
