@@ -12,22 +12,19 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
-import numpy as np
 
 from softgate.errors import MalformedBody
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.catalogue import Catalogue
-from softgate.policy.classifier import Classifier, Shown
-from softgate.policy.decision import in_order, target, targets
+from softgate.policy.classifier import Classifier
 from softgate.runtime.inputs import Input
-from softgate.types import Action, Predictions, Reason, View
+from softgate.types import Predictions, View
 from softgate.web import errors
 from softgate.web.errors import Problem
+from softgate.web.protocols.predictions import prediction_objects
 from softgate.web.protocols.protocol import Answer, Request
 
 PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/predict")
-_ACTIONS = [action.word for action in Action]
-_REASONS = [reason.word for reason in Reason]
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,15 +159,13 @@ def encode(
     with_logits: bool = False,
 ) -> bytes:
     """The answer's JSON: names looked up, numbers already computed."""
-    shown = classifier.show(predictions, view)
-    rows = [_row(row, classifier, shown, predictions, with_logits=with_logits) for row in range(len(predictions))]
     return msgspec.json.encode(
         {
             "id": identity,
             "model": classifier.name,
             "version": classifier.version,
             "calibration": classifier.calibration_id,
-            "predictions": rows,
+            "predictions": list(prediction_objects(classifier, predictions, view, with_logits=with_logits)),
         }
     )
 
@@ -179,66 +174,3 @@ def _view(asked: PredictBody) -> View:
     unrepeatable = asked.select == "sample" and asked.seed is None
     seed = secrets.randbits(63) if unrepeatable else asked.seed
     return View(asked.temperature, asked.top_k, asked.top_p, asked.select, seed)
-
-
-def _row(
-    row: int, classifier: Classifier, shown: Shown, predictions: Predictions, *, with_logits: bool
-) -> dict[str, Any]:
-    scores, labels, decisions = shown.scores, classifier.labels, predictions.decisions
-    finite = bool(scores.finite[row])
-    answer: dict[str, Any] = {
-        "label": None,
-        "confidence": None,
-        "probabilities": {},
-        "margin": None,
-        "entropy": None,
-        "energy": None,
-        "prediction_set": None,
-        "decision": _decision(row, classifier, predictions),
-    }
-    if finite:
-        columns = shown.order[row, : shown.keep[row]]
-        probabilities = scores.probabilities[row]
-        answer["label"] = labels[scores.label[row]]
-        answer["confidence"] = float(scores.confidence[row])
-        answer["probabilities"] = dict(
-            zip([labels[column] for column in columns.tolist()], probabilities[columns].tolist(), strict=True)
-        )
-        answer["margin"] = float(scores.margin[row])
-        answer["entropy"] = float(scores.entropy[row])
-        if scores.energy is not None:
-            answer["energy"] = float(scores.energy[row])
-        if decisions.sets is not None:
-            members = np.flatnonzero(decisions.sets[row])
-            ranked = members[np.argsort(-probabilities[members], kind="stable")]
-            answer["prediction_set"] = [labels[column] for column in ranked.tolist()]
-    if decisions.held is not None and decisions.first is not None:
-        held = in_order(decisions.held[row], predictions.scores.probabilities[row], classifier.routing)
-        first = int(decisions.first[row])
-        answer["label"] = labels[first] if held else None
-        answer["confidence"] = float(scores.probabilities[row, first]) if held else None
-        answer["labels"] = [labels[column] for column in held]
-        answer["decision"]["targets"] = targets(held, classifier.routing)
-    if with_logits:
-        answer["logits"] = scores.logits[row].tolist()
-    return answer
-
-
-def _decision(row: int, classifier: Classifier, predictions: Predictions) -> dict[str, Any]:
-    # Not the scores as shown: another temperature may overflow where the fitted one did not.
-    finite, decisions = predictions.scores.finite[row], predictions.decisions
-    action, route = int(decisions.action[row]), int(decisions.route[row])
-    threshold = float(decisions.threshold[row])
-    decision: dict[str, Any] = {
-        "action": _ACTIONS[action],
-        "target": target(classifier.routing, action, route),
-        "confidence": float(decisions.confidence[row]) if finite else None,
-        "threshold": threshold if threshold == threshold else None,  # noqa: PLR0124 - NaN stands for none
-        "reason": _REASONS[decisions.reason[row]],
-    }
-    if row in decisions.candidates:
-        decision["candidates"] = [
-            {"target": candidate.route, "confidence": candidate.confidence, "labels": dict(candidate.labels)}
-            for candidate in decisions.candidates[row]
-        ]
-    return decision
