@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data_files import refusal, write
 from softgate.errors import DataInvalid
-from softgate.workbench.examples import npz_file, read_examples
+from softgate.workbench.examples import arrays, read_examples
 
 NAMES = ("cat", "dog", "owl")
 LOGITS = np.array([[1.5, 0, -1], [0, np.nan, 2]])
@@ -174,7 +174,7 @@ def test_python_objects_are_refused_unread(tmp_path: Path) -> None:
 def test_more_than_a_machine_holds_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, logits = tmp_path / "data.npz", np.zeros((100_000, 3))
     zipped(tmp_path, logits=npy(logits), labels=npy(np.zeros(100_000, int)), packing=zipfile.ZIP_DEFLATED)
-    monkeypatch.setattr(npz_file, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(arrays, "MAX_BYTES", 1_000_000)
 
     assert path.stat().st_size < 20_000
     assert refusal(path) == ": got 3200256 bytes of arrays, wanted at most 1000000."
