@@ -171,7 +171,15 @@ class Classifier:
 
     def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:
         """The same for a caller without an event loop, on the caller's thread; nothing is counted."""
-        return self._decided(self.model.logits(rows), np.full(len(rows), profile_row(self.routing, profile)))
+        return self.replay(self.model.logits(rows), profile=profile)
+
+    def replay(self, logits: NDArray[np.floating], *, profile: str | None = None) -> Predictions:
+        """
+        What `predict` makes of rows of these logits, shape (n_rows, n_classes); the graph is not run.
+
+        Any float type that holds them exactly will do: scores are float64 either way. Raises UnknownProfile.
+        """
+        return self._decided(logits, np.full(len(logits), profile_row(self.routing, profile)))
 
     def show(self, predictions: Predictions, view: View = EVERYTHING) -> Shown:
         """Raises InvalidInput for a view that labels which may hold at once do not have."""

@@ -133,10 +133,16 @@ def calibration_beside(bundle: Bundle) -> Calibration | None:
 class Model:
     """A bundle with its session: rows in, logits out. Ready once made: warmed, and its golden rows replayed."""
 
-    def __init__(self, bundle: Bundle, *, threads: int) -> None:
-        """Raises ModelError, its message starting with the model's folder."""
+    def __init__(self, bundle: Bundle, *, threads: int, tried: bool = True) -> None:
+        """
+        `tried=False` loads the graph and runs nothing, for whoever has its logits already.
+
+        Raises ModelError, its message starting with the model's folder.
+        """
         try:
             self._load(bundle, threads)
+            if tried:
+                self._warm()
         except SoftgateError as exc:
             raise type(exc)(f"{bundle.folder}: {exc}") from exc
 
@@ -159,7 +165,6 @@ class Model:
         self.one_logit = self._head.one_logit
         self.doubts: tuple[Doubt, ...] = ()
         """What of the card may not fit the graph; what certainly does not is refused."""
-        self._warm()
 
     @property
     def inputs(self) -> Sequence[TensorSpec]:
