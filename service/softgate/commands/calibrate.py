@@ -19,11 +19,12 @@ from softgate.runtime.repository import Bundle, Model, calibration_beside, read_
 from softgate.runtime.table import shown
 from softgate.workbench.calibrate.calibrate import Calibrated, Options, calibrate
 from softgate.workbench.calibrate.change import Change, compare
-from softgate.workbench.calibrate.files import golden_rows, replace, write
+from softgate.workbench.calibrate.files import golden_rows, write
 from softgate.workbench.calibrate.labelled import Data, label
 from softgate.workbench.examples import Examples, read_examples, read_rows
 from softgate.workbench.report.page import page
 from softgate.workbench.report.source import subject
+from softgate.workbench.whole_file import replace
 
 
 def run(

@@ -1,18 +1,17 @@
 """The two files of a calibration, each whole or not at all; and the golden rows."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from softgate.errors import DataInvalid, ModelError
+from softgate.errors import DataInvalid
 from softgate.runtime.golden import LEAST_ROWS, MOST_ROWS, Golden, write_golden
 from softgate.runtime.repository import Bundle, Model
 from softgate.workbench.calibrate.labelled import run_checked
 from softgate.workbench.examples import Examples
+from softgate.workbench.whole_file import replace
 
 
 def write(bundle: Bundle, *, calibration: bytes, golden: bytes | None) -> Sequence[Path]:
@@ -45,23 +44,6 @@ def golden_rows(model: Model, examples: Examples, given: Sequence[Any] | None) -
     if not np.isfinite(logits).all():
         raise DataInvalid("A golden row has a logit that is NaN or infinite; wanted rows whose logits can be compared.")
     return write_golden(Golden(chosen, logits, [model.bundle.labels[column] for column in logits.argmax(axis=1)]))
-
-
-def replace(path: Path, content: bytes) -> None:
-    """A reader sees the old file or the new one, never a part, whatever happens meanwhile. Raises ModelError."""
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as exc:
-        raise ModelError(f"{path}: cannot be written: {exc.strerror}.") from exc
 
 
 def _stand_ins(bundle: Bundle, examples: Examples) -> Sequence[Any] | None:
