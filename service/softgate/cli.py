@@ -196,6 +196,23 @@ def report(
 
 
 @app.command()
+def replay(
+    folder: ModelFolder,
+    logits: Annotated[Path, typer.Argument(help="Stored logits: .npz, .npy, or .jsonl as the server answers.")],
+    *,
+    profile: Annotated[str | None, typer.Option(help="One of the card's [routing.profiles].")] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Write the k most probable classes of each row.")] = 1,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write, whole or not at all.")] = (
+        None
+    ),
+) -> None:
+    """Decide stored logits as the server would, without running the graph: a line of JSON per row."""
+    from softgate.commands import replay as command
+
+    raise typer.Exit(command.run(folder, logits, profile=profile, top_k=top_k, output=output))
+
+
+@app.command()
 def health(
     url: Annotated[
         str | None, typer.Argument(help="Of the server; default: where SOFTGATE_HOST and _PORT say.")
