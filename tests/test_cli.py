@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,23 @@ def test_calibrate_writes_what_the_server_then_serves(words: Path, tmp_path: Pat
     assert answer["calibration"] == calibration["digest"][:12] == model["calibration"]
     assert answer["predictions"][0]["decision"]["reason"] == "confident"
     assert model["calibration_detail"]["evidence"]["data"]["rows"] == 400
+
+
+def test_a_dry_run_says_what_would_change_within_80_columns(words: Path, tmp_path: Path) -> None:
+    card = words / "classifier.toml"
+    card.write_text(card.read_text() + "\n[routing.profiles.strict]\nprecision = 0.97\n")
+    data = write_examples(tmp_path / "data.csv")
+
+    shown = run("calibrate", words, "--data", data, "--dry-run", COLUMNS="80").stdout.splitlines()
+
+    assert max(map(len, shown)) <= 80
+    (whole,) = [line for line in shown if " decisions change " in line and "Profile" not in line]
+    start = next(number for number, line in enumerate(shown) if line.split() == ["from", "to", "rows"]) + 1
+    flips = [int(line.split()[-1]) for line in takewhile(str.strip, shown[start:])]
+    assert sum(flips) == int(whole.split()[0])
+    assert [line.split()[:2] for line in shown if line.startswith(" Profile")] == [["Profile", "strict:"]]
+    assert shown[-1] == " Nothing was written."
+    assert not (words / "1" / "calibration.json").exists()
 
 
 def test_a_calibration_of_another_model_is_refused_by_name(words: Path, tmp_path: Path) -> None:

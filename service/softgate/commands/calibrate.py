@@ -16,7 +16,6 @@ from softgate.runtime.inputs.columns import ColumnsInput
 from softgate.runtime.inputs.matrix import MatrixInput
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import Bundle, Model, calibration_beside, read_bundle
-from softgate.runtime.table import shown
 from softgate.workbench.calibrate.calibrate import Calibrated, Options, calibrate
 from softgate.workbench.calibrate.change import Change, compare
 from softgate.workbench.calibrate.files import golden_rows, write
@@ -24,6 +23,7 @@ from softgate.workbench.calibrate.labelled import Data, label
 from softgate.workbench.examples import Examples, read_examples, read_rows
 from softgate.workbench.report.page import page
 from softgate.workbench.report.source import subject
+from softgate.workbench.report.words import percent, printable
 from softgate.workbench.whole_file import replace
 
 
@@ -137,12 +137,21 @@ def _print_change(change: Change) -> None:
     for name, before, after in change.parts:
         table.add_row(Text(name), before, after)
     console.print(Padding(table, (1, 1)))
-    share = change.changed / change.rows
-    console.print(Text(f" {change.changed:,} of {change.rows:,} decisions change ({share:.1%})."))
+    console.print(Text(f" {_changes(change.changed, change.rows)}"))
     flips = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("from", "to", "rows"):
         flips.add_column(column, justify="right" if column == "rows" else "left", overflow="fold")
     for before, after, rows in change.flips:
-        flips.add_row(Text(shown(before).strip("'\"")), Text(shown(after).strip("'\"")), f"{rows:,}")
+        flips.add_row(Text(printable(before)), Text(printable(after)), f"{rows:,}")
+    more = change.changed - sum(rows for _, _, rows in change.flips)
+    if more:
+        flips.add_row(Text("others", "dim"), "", f"{more:,}")
     if change.flips:
         console.print(Padding(flips, (1, 1, 0, 1)))
+    for number, (profile, changed) in enumerate(change.profiles.items()):
+        gap = "" if number else "\n"
+        console.print(Text(f"{gap} Profile {printable(profile)}: {_changes(changed, change.rows)}"))
+
+
+def _changes(changed: int, rows: int) -> str:
+    return f"{changed:,} of {rows:,} decisions change ({percent(changed / rows)})."
