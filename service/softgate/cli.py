@@ -5,11 +5,8 @@ What the commands do stands in `commands/`, and is imported when one is run: `--
 need neither numpy nor a web framework.
 """
 
-import http.client
 import os
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
@@ -19,7 +16,7 @@ from rich.text import Text
 
 from softgate import __version__
 from softgate.commands.screen import plain, say
-from softgate.errors import InvalidInput, SoftgateError, StartupFailed
+from softgate.errors import InvalidInput, SoftgateError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -219,27 +216,9 @@ def health(
     ] = None,
 ) -> None:
     """Exit with 0 where the server is ready, else with 1: for a container's health check."""
-    from softgate.settings import read_settings
+    from softgate.commands import health as command
 
-    settings = read_settings()
-    # A server that listens on every address is asked on this machine's own.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    default = f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-    address = f"{(url or default).rstrip('/')}/readyz?verbose"
-    if not address.startswith(("http://", "https://")):
-        raise StartupFailed(f"Expected an http URL of a server; got {url}.")
-    try:
-        # Straight to the server: a proxy that the environment names for other traffic has no business here.
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with direct.open(address, timeout=5) as answer:
-                ready, body = True, answer.read()
-        except urllib.error.HTTPError as exc:
-            ready, body = False, exc.read()
-    except (OSError, ValueError, http.client.HTTPException) as exc:
-        raise StartupFailed(f"No answer from {address}: {exc}.") from exc
-    typer.echo(body.decode(errors="replace"))
-    raise typer.Exit(0 if ready else 1)
+    raise typer.Exit(command.run(url))
 
 
 @app.callback(invoke_without_command=True)
