@@ -60,7 +60,7 @@ def account(bundle: Bundle, data: Data, apart: Data | None, found: Found) -> Map
         "confidence": evidence.confidence(held_out.judged, rows),
         "risk_coverage": evidence.curve(held_out.judged, held_out.rejected),
         "promises": {
-            name: evidence.promise(promise, data.rows, held_out.routed[name], found.routing, found.aims)
+            name: evidence.promise(promise, data.rows, held_out.routed[name], found.routing)
             for name, promise in found.limits.promises.items()
         },
         "gate": evidence.gate(found.limits, found.aims, held_out, rows),

@@ -7,8 +7,8 @@ from softgate.errors import DataInvalid
 from softgate.numerics.conformal import SET_SCORES
 from softgate.numerics.out_of_scope import is_log_softmax, is_softmax
 from softgate.numerics.temperature import TEMPERATURE_RANGE
-from softgate.policy.decision import Routing, routing
-from softgate.runtime.calibration import DEFAULT_PROFILE, DEFAULT_SET_SCORE, Calibration, seal
+from softgate.policy.decision import routing
+from softgate.runtime.calibration import DEFAULT_PROFILE, Calibration, seal
 from softgate.runtime.card import Card, Profile
 from softgate.runtime.repository import Model
 from softgate.workbench.calibrate import sealed
@@ -35,7 +35,7 @@ class Options:
 
     robust: bool = True
     richer: bool = True
-    set_score: str = DEFAULT_SET_SCORE
+    set_score: str = "topp"
     sets_per_class: bool = False
     per_route: bool = False
 
@@ -66,7 +66,7 @@ def calibrate(model: Model, data: Data, apart: Data | None, *, options: Options,
         recipe = replace(recipe, rich=True)
     fitted = _fitted(recipe, rows)
     laid_out = routing(card.routing, None, bundle.labels, multi_label=card.multi_label)
-    aims = _aims(card, options, laid_out, no_gate=_no_gate(model, rows))
+    aims = _aims(card, options, no_gate=_no_gate(model, rows))
     stage("Choosing what keeps the promises")
     seen = judge(
         rows,
@@ -137,23 +137,16 @@ def _no_gate(model: Model, rows: Labelled) -> str | None:
     return None
 
 
-def _aims(card: Card, options: Options, routing: Routing, *, no_gate: str | None) -> Aims:
-    """Raises DataInvalid for what labels that may hold at the same time do not have."""
-    if card.multi_label and (options.per_route or options.sets_per_class or options.set_score != DEFAULT_SET_SCORE):
-        raise DataInvalid(
-            "The labels of this model may hold at the same time: it has no prediction sets, and one threshold for all. "
-            "Leave out --sets, --sets-per-class and --per-route."
-        )
-    stated, default = card.routing, Profile(card.routing.precision, card.routing.risk)
+def _aims(card: Card, options: Options, *, no_gate: str | None) -> Aims:
+    default = Profile(card.routing.precision, card.routing.risk)
     # A threshold that the card states overrides every other, and then nothing is promised.
-    promised = stated.threshold is None and not (card.multi_label and stated.thresholds)
+    profiles = {} if card.routing.threshold is not None else {DEFAULT_PROFILE: default, **card.routing.profiles}
     return Aims(
-        share=stated.out_of_scope,
+        share=card.routing.out_of_scope,
         no_gate=no_gate,
-        coverage=stated.coverage,
+        coverage=card.routing.coverage,
         set_score=options.set_score,
         sets_per_class=options.sets_per_class,
-        profiles={DEFAULT_PROFILE: default, **stated.profiles} if promised else {},
+        profiles=profiles,
         per_route=options.per_route,
-        stated=[routing.routes.index(name) for name in stated.thresholds if name in routing.routes],
     )

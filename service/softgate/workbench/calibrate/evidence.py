@@ -59,10 +59,8 @@ def curve(judged: Judged, rejected: Truths) -> Mapping[str, Any]:
     }
 
 
-def promise(
-    kept: Promise, rows: Labelled, outcome: tuple[Truths, Truths], routing: Routing, aims: Aims
-) -> Mapping[str, Any]:
-    """`outcome`: which held-out rows are routed under the promise, and which of them to the right place."""
+def promise(kept: Promise, rows: Labelled, outcome: tuple[Truths, Truths], routing: Routing) -> Mapping[str, Any]:
+    """`outcome`: which held-out rows are routed, and which of them to the right place."""
     accepted, right = int(outcome[0].sum()), int(outcome[1].sum())
     share = float(np.mean(~rows.in_scope))
     pooled = kept.pooled
@@ -73,7 +71,7 @@ def promise(
         "rows_needed": needed(kept),
         "rows": len(rows),
         "out_of_scope_share": share,
-        "assumes": _assumed(share, n_stated=len(aims.stated)),
+        "assumes": f"{100 * share:.1f} % out-of-scope traffic" if share else "no out-of-scope traffic assumed",
         "tested": None if pooled is None else _tested(pooled),
         "held_out": {
             "coverage": accepted / len(outcome[0]),
@@ -168,12 +166,6 @@ def mistakes(rows: Labelled, judged: Judged, labels: Sequence[str]) -> Sequence[
         }
         for row in order.tolist()
     ]
-
-
-def _assumed(share: float, *, n_stated: int) -> str:
-    told = f"{100 * share:.1f} % out-of-scope traffic" if share else "no out-of-scope traffic assumed"
-    routes = "1 route whose threshold" if n_stated == 1 else f"{n_stated} routes whose thresholds"
-    return f"{told}, without the {routes} the card states" if n_stated else told
 
 
 def _chosen(found: PrecisionThreshold) -> Mapping[str, Any]:

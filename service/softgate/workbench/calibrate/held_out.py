@@ -49,10 +49,7 @@ def judge_apart(rows: Labelled, found: Fit, routing: Routing, limits: Limits, ai
         rejected=np.zeros(len(rows), dtype=bool) if limits.gate is None else judged.energy < limits.gate,
         sizes=sizes,
         covered=covered,
-        routed={
-            name: routed(rows, judged, found, routing, limits=limits, aims=aims, profile=name)
-            for name in limits.promises
-        },
+        routed={name: routed(rows, judged, found, routing, limits, profile=name) for name in limits.promises},
         probabilities=found.probabilities(rows.logits) if rows.several else None,
     )
 

@@ -46,8 +46,6 @@ class Aims:
     """What each profile promises; empty where the card sets the threshold itself."""
     per_route: bool
     """Whether the promise is for each route by itself."""
-    stated: Sequence[int] = ()
-    """Routes whose threshold the card states: nothing is promised for them, and nothing is learnt from their rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +94,14 @@ def choose(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, aims: Aim
 
 
 def routed(
-    rows: Labelled, judged: Judged, fit: Fit, routing: Routing, *, limits: Limits, aims: Aims, profile: str
+    rows: Labelled, judged: Judged, fit: Fit, routing: Routing, limits: Limits, *, profile: str
 ) -> tuple[Truths, Truths]:
-    """Which rows these limits route under their promise, and which of them to the right place."""
+    """Which rows these limits route, and which of them to the right place."""
     promise = limits.promises[profile]
     if rows.several:
         threshold = promise.pooled.threshold if promise.pooled else None
         return _outcomes(rows, judged, fit, routing, np.inf if threshold is None else threshold)
     thresholds = np.full(len(routing.routes), _value(promise.pooled))
-    thresholds[list(aims.stated)] = np.inf
     for route, found in promise.own.items():
         thresholds[route] = _value(found)
     accepted = judged.route_confidence >= thresholds[judged.route]
@@ -139,11 +136,11 @@ def _promise(judged: Judged, aim: Profile, aims: Aims) -> Promise:
             judged.route_confidence[rows], judged.route_correct[rows], precision=aim.precision, risk=level
         )
 
-    every = ~np.isin(judged.route, aims.stated)
+    every = np.ones(len(judged.route), dtype=bool)
     if not aims.per_route:
         return Promise(aim, tested(every, aim.risk), level=aim.risk)
-    able, level = _able_routes(judged.route[every], aim)
-    others = every & ~np.isin(judged.route, able)
+    able, level = _able_routes(judged.route, aim)
+    others = ~np.isin(judged.route, able)
     return Promise(
         aim,
         pooled=tested(others, level) if others.any() or not len(able) else None,
