@@ -3,18 +3,15 @@
 import numpy as np
 
 from softgate.types import Indices
-from softgate.workbench.calibrate.labelled import Labelled
 
 
-def assign(rows: Labelled, *, n_folds: int, seed: int = 0) -> Indices:
+def assign(n_rows: int, *, n_folds: int, seed: int = 0) -> Indices:
     """
-    The fold of each row, shape (n_rows,): every label spread evenly over the folds, the same for the same rows.
+    The fold of each row, shape (n_rows,): drawn at random, as many in each, the same for as many rows.
 
-    Where several labels may hold, rows are spread evenly as they are.
+    Labels are not spread evenly: how often each occurs is chance too, and a fold that shares the others' chance
+    speaks for shifts per class that fit nothing else.
     """
-    order = np.random.default_rng(seed).permutation(len(rows))
-    if not rows.several:
-        order = order[np.argsort(rows.truth[order], kind="stable")]
-    fold = np.empty(len(rows), dtype=np.intp)
-    fold[order] = np.arange(len(rows)) % n_folds
+    fold = np.empty(n_rows, dtype=np.intp)
+    fold[np.random.default_rng(seed).permutation(n_rows)] = np.arange(n_rows) % n_folds
     return fold

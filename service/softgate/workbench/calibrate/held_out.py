@@ -60,7 +60,7 @@ def cross_fit(rows: Labelled, recipe: Recipe, routing: Routing, aims: Aims, *, n
 
     Raises ValueError where the others carry no fit.
     """
-    fold = assign(rows, n_folds=n_folds)
+    fold = assign(len(rows), n_folds=n_folds)
     score = SET_SCORES[aims.set_score]
     parts = []
     for k in range(n_folds):

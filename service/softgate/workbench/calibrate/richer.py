@@ -34,7 +34,7 @@ def compare(recipe: Recipe, rows: Labelled, *, n_folds: int) -> Richer | None:
         return None
     if len(rows) > MOST_ROWS:
         rows = rows.take(np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST_ROWS]))
-    fold = assign(rows, n_folds=n_folds)
+    fold = assign(len(rows), n_folds=n_folds)
     gains: NDArray[Any] = np.empty(len(rows))
     for k in range(n_folds):
         others, own = rows.take(fold != k), rows.take(fold == k)
