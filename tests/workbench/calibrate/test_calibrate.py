@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from calibrating import (
     DIGEST,
     EYE,
+    HELD,
     LOGITS,
     TARGETS,
     calibrated,
@@ -410,3 +411,34 @@ def test_two_rows_are_enough_to_be_refused_in_a_sentence(tmp_path: Path) -> None
     for n_rows in (1, 2, 3):
         with pytest.raises(DataInvalid):
             calibrated(model(tmp_path / str(n_rows)), examples(LOGITS[:n_rows].tolist(), TARGETS[:n_rows]))
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_what_a_threshold_of_the_card_lets_through_is_in_no_promise(activation: str, tmp_path: Path) -> None:
+    several = activation == "sigmoid"
+    routing = "precision = 0.9\nout_of_scope = 0.0\n[routing.thresholds]\ntransfer = 0.5"
+    routing = f'priority = ["transfer"]\n{routing}' if several else routing
+    toy = model(tmp_path / "toy", activation=activation, routing=routing)
+
+    found = calibrated(toy, pairs() if several else examples())
+
+    told = promise(found)
+    write(toy.bundle, calibration=found.content, golden=None)
+    classifier = load_classifier(tmp_path / "toy", max_rows=5000)
+    served = classifier.predict_now(classifier.check(LOGITS.tolist())).decisions
+    classifier.close()
+    first = served.route if served.first is None else served.first
+    about = (served.reason == Reason.CONFIDENT) & (first != 0)
+    right = HELD[np.arange(len(HELD)), first] if several else served.route == TARGETS
+    assert told["stated"] == ["transfer"]
+    assert (told["accepted"], told["errors"]) == (about.sum(), (about & ~right).sum())
+    assert told["held_out"]["precision"] == pytest.approx(right[about].mean(), abs=0.05)
+
+
+def test_thresholds_of_the_card_for_all_routes_promise_nothing(tmp_path: Path) -> None:
+    own = "\n".join(f"{label} = 0.5" for label in LABELS)
+
+    found = calibrated(model(tmp_path / "toy", routing=f"precision = 0.9\n[routing.thresholds]\n{own}"), examples())
+
+    assert found.calibration.thresholds == {}
+    assert evidence(found)["promises"] == {}

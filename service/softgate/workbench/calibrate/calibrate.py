@@ -7,7 +7,7 @@ from softgate.errors import DataInvalid
 from softgate.numerics.conformal import SET_SCORES
 from softgate.numerics.out_of_scope import is_log_softmax, is_softmax
 from softgate.numerics.temperature import TEMPERATURE_RANGE
-from softgate.policy.decision import routing
+from softgate.policy.decision import Routing, routing
 from softgate.runtime.calibration import DEFAULT_PROFILE, Calibration, seal
 from softgate.runtime.card import Card, Profile
 from softgate.runtime.repository import Model
@@ -18,7 +18,7 @@ from softgate.workbench.calibrate.fit import Fit, Recipe, fit, plain
 from softgate.workbench.calibrate.held_out import cross_fit, judge_apart
 from softgate.workbench.calibrate.judged import judge
 from softgate.workbench.calibrate.labelled import Data, Labelled
-from softgate.workbench.calibrate.limits import Aims, choose
+from softgate.workbench.calibrate.limits import Aims, choose, stated
 from softgate.workbench.calibrate.promised import refuse_broken
 from softgate.workbench.calibrate.reference import reference
 from softgate.workbench.calibrate.richer import compare
@@ -66,7 +66,7 @@ def calibrate(model: Model, data: Data, apart: Data | None, *, options: Options,
         recipe = replace(recipe, rich=True)
     fitted = _fitted(recipe, rows)
     laid_out = routing(card.routing, None, bundle.labels, multi_label=card.multi_label)
-    aims = _aims(card, options, no_gate=_no_gate(model, rows))
+    aims = _aims(card, options, laid_out, no_gate=_no_gate(model, rows))
     stage("Choosing what keeps the promises")
     seen = judge(
         rows,
@@ -137,10 +137,10 @@ def _no_gate(model: Model, rows: Labelled) -> str | None:
     return None
 
 
-def _aims(card: Card, options: Options, *, no_gate: str | None) -> Aims:
+def _aims(card: Card, options: Options, laid_out: Routing, *, no_gate: str | None) -> Aims:
     default = Profile(card.routing.precision, card.routing.risk)
-    # A threshold that the card states overrides every other, and then nothing is promised.
-    profiles = {} if card.routing.threshold is not None else {DEFAULT_PROFILE: default, **card.routing.profiles}
+    # A threshold that the card states overrides every other, and where it states all, nothing is promised.
+    profiles = {} if stated(laid_out).all() else {DEFAULT_PROFILE: default, **card.routing.profiles}
     return Aims(
         share=card.routing.out_of_scope,
         no_gate=no_gate,

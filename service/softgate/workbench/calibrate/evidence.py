@@ -15,7 +15,7 @@ from softgate.types import Floats
 from softgate.workbench.calibrate.held_out import HeldOut
 from softgate.workbench.calibrate.judged import Judged, Truths
 from softgate.workbench.calibrate.labelled import Labelled
-from softgate.workbench.calibrate.limits import Aims, Limits, Promise, needed
+from softgate.workbench.calibrate.limits import Aims, Limits, Promise, needed, stated_names
 from softgate.workbench.calibrate.quality import HISTOGRAM_EDGES, listed
 
 ORACLES = (0.90, 0.95, 0.98, 0.99)
@@ -72,6 +72,7 @@ def promise(kept: Promise, rows: Labelled, outcome: tuple[Truths, Truths], routi
         "rows": len(rows),
         "out_of_scope_share": share,
         "assumes": f"{100 * share:.1f} % out-of-scope traffic" if share else "no out-of-scope traffic assumed",
+        "stated": stated_names(routing) or None,
         "tested": None if pooled is None else _tested(pooled),
         "held_out": {
             "coverage": accepted / len(outcome[0]),

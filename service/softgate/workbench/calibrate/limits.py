@@ -1,7 +1,8 @@
 """
 Limits: the numbers that a decision compares its scores with, each chosen to keep what the card promises.
 
-The gate, on energies of rows in scope; the set quantile, on rows in scope; the thresholds, on all rows past the gate.
+The gate, on energies of rows in scope; the set quantile, on rows in scope; the thresholds, on all rows past the gate
+but those that a threshold of the card decides.
 Temperature and gate are two numbers fitted to the same rows; that they cost the promise nothing that can be measured is
 tested by simulation on whole populations.
 """
@@ -77,7 +78,6 @@ class Limits:
 def choose(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, aims: Aims) -> Limits:
     """On rows that `judged` is of."""
     gate, no_gate = _gate(judged.energy[rows.in_scope], aims)
-    past = np.ones(len(rows), dtype=bool) if gate is None else judged.energy >= gate
     quantile: float | Floats | None = None
     if not rows.several:
         scores, truth = judged.set_score[rows.in_scope], rows.truth[rows.in_scope]
@@ -87,16 +87,34 @@ def choose(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, aims: Aim
     promises = {
         name: _by_label_order(rows, judged, fit, routing, aim)
         if rows.several
-        else _promise(judged.take(past), aim, aims)
+        else _promise(judged.take(promised(judged, routing, gate)), aim, aims)
         for name, aim in aims.profiles.items()
     }
     return Limits(gate, no_gate, quantile, promises)
 
 
+def stated(routing: Routing) -> Truths:
+    """Which routes, or labels where several may hold, have a threshold in the card: there nothing is promised."""
+    own: Truths = ~np.isnan(routing.thresholds[0])
+    return own
+
+
+def stated_names(routing: Routing) -> Sequence[str]:
+    own = stated(routing)
+    names = routing.routes if len(routing.routes) == len(own) else routing.labels
+    return [names[place] for place in np.flatnonzero(own).tolist()]
+
+
+def promised(judged: Judged, routing: Routing, gate: float | None) -> Truths:
+    """The rows that a promise is about, where labels exclude each other."""
+    rows: Truths = ~stated(routing)[judged.route]
+    return rows if gate is None else rows & (judged.energy >= gate)
+
+
 def routed(
     rows: Labelled, judged: Judged, fit: Fit, routing: Routing, limits: Limits, *, profile: str
 ) -> tuple[Truths, Truths]:
-    """Which rows these limits route, and which of them to the right place."""
+    """Which of the rows that the promise is about these limits route, and which of them to the right place."""
     promise = limits.promises[profile]
     if rows.several:
         threshold = promise.pooled.threshold if promise.pooled else None
@@ -104,9 +122,7 @@ def routed(
     thresholds = np.full(len(routing.routes), _value(promise.pooled))
     for route, found in promise.own.items():
         thresholds[route] = _value(found)
-    accepted = judged.route_confidence >= thresholds[judged.route]
-    if limits.gate is not None:
-        accepted &= judged.energy >= limits.gate
+    accepted = promised(judged, routing, limits.gate) & (judged.route_confidence >= thresholds[judged.route])
     return accepted, accepted & judged.route_correct
 
 
@@ -176,15 +192,16 @@ def _by_label_order(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, 
 
 
 def _outcomes(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, threshold: float) -> tuple[Truths, Truths]:
-    if (routing.rank == routing.rank[0]).all():
+    own = stated(routing)
+    if (routing.rank == routing.rank[0]).all() and not own.any():
         accepted = judged.confidence >= threshold
         return accepted, accepted & judged.route_correct
     scores = score(
         rows.logits, activation=fit.recipe.activation, temperature=fit.temperature, bias=fit.bias, with_energy=False
     )
-    at = replace(routing, thresholds=np.full((1, rows.logits.shape[1]), threshold))
+    at = replace(routing, thresholds=np.where(own, routing.thresholds[:1], threshold))
     decisions = decide_labels(scores, at, np.zeros(len(rows), dtype=np.intp))
-    accepted = decisions.action == Action.ROUTE
+    accepted = (decisions.action == Action.ROUTE) & ~own[decisions.first]
     route_of_class = routing.grouping.route_of_class
     right = (rows.truth & (route_of_class == decisions.route[:, None])).any(axis=1)
     return accepted, accepted & right

@@ -10,18 +10,18 @@ from softgate.policy.decision import Routing
 from softgate.runtime.calibration import DEFAULT_PROFILE
 from softgate.workbench.calibrate.judged import Judged
 from softgate.workbench.calibrate.labelled import Labelled
-from softgate.workbench.calibrate.limits import Limits, Promise, needed
+from softgate.workbench.calibrate.limits import Limits, Promise, needed, promised
 
 MOST_ROUTES_NAMED = 5
 
 
 def refuse_broken(limits: Limits, rows: Labelled, judged: Judged, routing: Routing, *, per_route: bool) -> None:
     """Raises DataInvalid that names each profile whose promise is not kept, and the rows that it would take."""
-    past = np.ones(len(rows), dtype=bool) if limits.gate is None else judged.energy >= limits.gate
+    about = promised(judged, routing, limits.gate)
     refusals = [
         sentence
         for name, promise in limits.promises.items()
-        for sentence in _refused(name, promise, judged.route[past], routing, per_route=per_route)
+        for sentence in _refused(name, promise, judged.route[about], routing, per_route=per_route)
     ]
     if refusals:
         raise DataInvalid(

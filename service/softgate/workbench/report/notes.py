@@ -9,6 +9,7 @@ from softgate.workbench.report.subject import Part, Subject
 from softgate.workbench.report.words import (
     count,
     counted,
+    joined,
     number,
     percent,
     printable,
@@ -21,6 +22,7 @@ NOTABLE_NOISE = 0.005
 MAX_NAME = 40
 MAX_REASON = 200
 MAX_REFUSED = 5
+MAX_STATED = 5
 
 
 def notes(subject: Subject) -> Sequence[str]:
@@ -40,6 +42,9 @@ def _rows(subject: Subject) -> Iterator[str]:
         yield "No out-of-scope rows: how the model treats what it was never taught was not measured."
     if missing := unseen(subject.part("classes")):
         yield f"{count(missing)} of {counted(subject.n_labels, *subject.outcome)} had no row: nothing is known of them."
+    if stated := [shortened(name, MAX_NAME) for name in subject.promise.get("stated") or ()]:
+        shown = joined([*stated[:MAX_STATED], *([f"{len(stated) - MAX_STATED} more"] if stated[MAX_STATED:] else [])])
+        yield f"The card itself sets the threshold of {shown}: what it lets through is in no promise, nor measured."
 
 
 def _fit(subject: Subject) -> Iterator[str]:
