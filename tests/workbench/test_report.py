@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from calibrating import calibrated, examples, model, promise
 from evidence import made_up, whole
 from evidence_of_pairs import of_pairs
 from softgate.commands.report import show
 from softgate.errors import DataInvalid
 from softgate.numerics.activations import softmax
 from softgate.runtime.calibration import sha256
+from softgate.runtime.repository import read_bundle
+from softgate.workbench.calibrate.files import write
 from softgate.workbench.report.page import page
-from softgate.workbench.report.source import with_inputs
+from softgate.workbench.report.source import subject, with_inputs
 from softgate.workbench.report.subject import Subject
 from softgate.workbench.report.summary import BAD, GOOD, answers
 
@@ -195,6 +198,37 @@ def test_a_refused_profile_is_named_beside_one_that_is_kept() -> None:
 
     assert "Profile high_risk: no threshold carries 98%. It takes at least 688 rows without an error." in said
     assert "≥ 95%" in said
+
+
+def test_thresholds_of_routes_alone_are_routed_by_and_promised(tmp_path: Path) -> None:
+    toy = model(tmp_path / "toy", routing="precision = 0.7")
+    found = calibrated(toy, examples(), per_route=True)
+    write(toy.bundle, calibration=found.content, golden=None)
+
+    _, routed, promised, _ = answers(subject(read_bundle(tmp_path / "toy")))
+
+    own = promise(found)["routes"].values()
+    assert promise(found)["threshold"] is None
+    assert routed.figure == f"{100 * promise(found)['held_out']['coverage']:.1f}%"
+    low, high = (f"{end(part['threshold'] for part in own):.3f}" for end in (min, max))
+    assert routed.detail.startswith(f"Thresholds {low} to {high} of 4 routes. ")
+    assert (promised.status, promised.figure) == (GOOD, "≥ 70%")
+    assert f"among {sum(part['accepted'] for part in own)} routed rows, for each route by itself" in promised.sentence
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_threshold_of_the_card_is_told_and_no_promise(when: str, tmp_path: Path) -> None:
+    toy = model(tmp_path / "toy", routing="precision = 0.8" + ("\nthreshold = 0.1" if when == "before" else ""))
+    write(toy.bundle, calibration=calibrated(toy, examples()).content, golden=None)
+    card = tmp_path / "toy" / "classifier.toml"
+    if when == "after":
+        card.write_text(card.read_text().replace("precision = 0.8", "precision = 0.8\nthreshold = 0.1"))
+
+    _, routed, promised, _ = answers(subject(read_bundle(tmp_path / "toy")))
+
+    assert (routed.verdict, promised.verdict) == ("Not measured", "Nothing")
+    assert routed.sentence.startswith("The card sets the threshold 0.1 itself")
+    assert promised.sentence.startswith("The card sets the threshold itself")
 
 
 def test_an_error_beyond_chance_is_no_yes() -> None:

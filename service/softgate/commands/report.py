@@ -62,6 +62,7 @@ def show(found: Subject, console: Console) -> None:
     _print_table(console, "Measures, over pairs" if found.multi_label else "Measures", tables.quality(found))
     if found.part("promises"):
         _print_table(console, "Promises", tables.promises(found))
+    _print_table(console, "Routes with a threshold of their own", tables.routes(found.promise))
     _print_table(console, f"Worst {found.outcome[1]}", tables.classes(found, WORST_CLASSES))
     _print_mistakes(console, found)
 

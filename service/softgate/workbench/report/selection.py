@@ -77,6 +77,12 @@ def set_sizes(sizes: Sequence[int]) -> list[tuple[str, float]]:
     return [(names[place], sizes[place] / total) for place in range(first, last + 1)]
 
 
+def kept(promise: Part) -> Sequence[Part]:
+    """The thresholds that a promise stands behind: the pooled one, and those of routes by themselves."""
+    found = (promise, *(promise.get("routes") or {}).values())
+    return [part for part in found if part.get("threshold") is not None and part.get("accepted")]
+
+
 def operating_point(subject: Subject, threshold: float) -> tuple[float, float] | None:
     """Coverage and precision of the curve at a threshold."""
     curve = subject.part("risk_coverage")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from softgate.errors import CalibrationInvalid, DataInvalid
+from softgate.runtime.calibration import DEFAULT_PROFILE
 from softgate.runtime.repository import Bundle
 from softgate.workbench.examples import read_examples
 from softgate.workbench.report.subject import Subject
@@ -17,15 +18,20 @@ def subject(bundle: Bundle) -> Subject:
     calibration = bundle.calibration
     if calibration is None:
         raise CalibrationInvalid(f"{bundle.folder}: has no calibration yet. Run softgate calibrate first.")
+    explicit = bundle.card.routing.threshold
+    evidence = calibration.evidence
+    if explicit is not None:
+        # It overrides whatever was fitted, and stands for a promise that was made before it.
+        evidence = {name: part for name, part in evidence.items() if name != "promises"}
     return Subject(
         model=bundle.name,
         version=bundle.version,
         calibration=calibration.id,
         temperature=calibration.temperature,
         gate=calibration.gate,
-        thresholds=calibration.thresholds,
+        thresholds=calibration.thresholds if explicit is None else {DEFAULT_PROFILE: explicit},
         n_labels=len(bundle.labels),
-        evidence=calibration.evidence,
+        evidence=evidence,
     )
 
 

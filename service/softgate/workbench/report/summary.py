@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from softgate.runtime.calibration import DEFAULT_PROFILE
-from softgate.workbench.report.selection import recalls, share_interval, unseen, worst_classes
+from softgate.workbench.report.selection import kept, recalls, share_interval, unseen, worst_classes
 from softgate.workbench.report.subject import Part, Subject
 from softgate.workbench.report.words import (
     NONE,
@@ -24,6 +24,7 @@ from softgate.workbench.report.words import (
     short_percent,
     shortened,
     shown_temperature,
+    thresholds,
 )
 
 GOOD, CAUTION, BAD, UNKNOWN = "good", "caution", "bad", "unknown"
@@ -88,7 +89,7 @@ def routed(subject: Subject) -> Answer:
     threshold, promise = subject.thresholds.get(DEFAULT_PROFILE), subject.promise
     held_out, rows = promise.get("held_out"), promise.get("rows")
     unit = "of rows are routed"
-    if threshold is None:
+    if threshold is None and not (held_out and promise.get("routes")):
         sentence = "Without a threshold every row goes to the fallback."
         return Answer("routed", CAUTION, "Nothing", "0%", unit, sentence, _turned_away(subject))
     if not held_out and not rows:
@@ -101,15 +102,16 @@ def routed(subject: Subject) -> Answer:
         coverage, accepted = promise["accepted"] / rows, promise["accepted"]
         precision = 1 - promise["errors"] / accepted if accepted else None
         source = "measured on the rows that chose the threshold, so a little high"
+    limits = thresholds(threshold, [part["threshold"] for part in kept(promise) if part is not promise])
     if not accepted or precision is None:
-        sentence = f"No row reaches the threshold {threshold:.3f}."
+        sentence = f"No row reaches the {limits}."
         return Answer("routed", CAUTION, "Nothing", "0%", unit, sentence, _turned_away(subject))
     low, high = share_interval(precision, accepted)
     sentence = (
         f"Of those, {percent(precision)} go to the right place (95% interval {at_least(low)} to {percent(high)}), "
         f"{source}."
     )
-    detail = " ".join(filter(None, [f"Threshold {threshold:.3f}.", _turned_away(subject)]))
+    detail = " ".join(filter(None, [f"{limits.capitalize()}.", _turned_away(subject)]))
     verdict = "Most rows" if coverage >= 0.5 else "Some rows" if coverage >= 0.2 else "Few rows"
     status = GOOD if coverage >= 0.5 else CAUTION
     return Answer("routed", status, verdict, percent(coverage), unit, sentence, detail)
@@ -118,7 +120,8 @@ def routed(subject: Subject) -> Answer:
 def promised(subject: Subject) -> Answer:
     promise = subject.promise
     unit = "of routed rows are right"
-    if promise.get("threshold") is None or not promise.get("accepted"):
+    tested = kept(promise)
+    if not tested:
         explicit = subject.thresholds.get(DEFAULT_PROFILE) is not None
         sentence = "There is no threshold that a promise stands behind."
         if explicit:
@@ -128,9 +131,12 @@ def promised(subject: Subject) -> Answer:
         detail = " ".join(filter(None, [rows_needed(promise.get("rows_needed")), _profiles(subject)]))
         return Answer("promised", UNKNOWN, "Nothing", NONE, unit, sentence, detail)
     wanted = short_percent(promise["precision"])
+    bound = min(part["lower_bound"] for part in tested)
+    errors, accepted = (sum(part[name] for part in tested) for name in ("errors", "accepted"))
+    least = "for each route by itself, " if promise.get("routes") else ""
     sentence = (
-        f"Seen: {counted(promise['errors'], 'error')} among {count(promise['accepted'])} routed rows, "
-        f"a precision of {at_least(promise['lower_bound'])} or more at the promised certainty."
+        f"Seen: {counted(errors, 'error')} among {count(accepted)} routed rows, {least}"
+        f"a precision of {at_least(bound)} or more at the promised certainty."
     )
     detail = f"Assumes {assumed(promise)}, and traffic like these {counted(promise['rows'], 'row')}."
     detail = " ".join(filter(None, [detail, _profiles(subject)]))

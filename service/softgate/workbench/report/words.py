@@ -56,6 +56,14 @@ def shown_temperature(temperature: float | Sequence[float]) -> str:
     return f"{min(temperature):.3f} to {max(temperature):.3f}, one per label" if temperature else NONE
 
 
+def thresholds(shared: float | None, own: Sequence[float]) -> str:
+    """`own`: of routes that have one by themselves; `shared`: of the others."""
+    if not own:
+        return f"threshold {number(shared, 3)}"
+    of_routes = f"thresholds {min(own):.3f} to {max(own):.3f} of {counted(len(own), 'route')}"
+    return of_routes if shared is None else f"{of_routes}, {shared:.3f} of the others"
+
+
 def printable(text: str) -> str:
     """Nothing that steers a terminal or turns the text around it: such a character is shown as one that is unknown."""
     return "".join("\ufffd" if _steers(character) else character for character in text)
