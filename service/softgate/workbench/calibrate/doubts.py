@@ -12,6 +12,8 @@ from softgate.workbench.calibrate.limits import Limits
 
 # Labels of people are wrong in a few rows of a hundred; more than this is rarely theirs.
 MUCH_NOISE = 0.1
+# Less changes no probability that a person reads, so that a worse loss has another reason.
+LITTLE_NOISE = 0.001
 # In nats. On rows that are calibrated as they stand, the fit's own share of noise costs up to 0.004.
 MUCH_LOSS = 0.01
 # The standard deviation of T is 6 to 13 % at 300 rows, and twice that at 100, measured on three models of 150 classes.
@@ -39,7 +41,7 @@ def _noise(found: Fit, plain: Fit | None, before: Mapping[str, Any], after: Mapp
     does, a person must say which of the two they are.
     """
     worse = after.get("nll", 0.0) > before.get("nll", np.inf) + MUCH_LOSS
-    if plain is not None and found.noise is not None and (found.noise > MUCH_NOISE or worse):
+    if plain is not None and found.noise and (found.noise > MUCH_NOISE or (worse and found.noise > LITTLE_NOISE)):
         yield (
             f"The fit takes {found.noise:.1%} of the labels for wrong. If they are right, the model errs with "
             f"confidence, and --plain is the fit to use: it gives T = {plain.temperature:.4g}."
