@@ -442,3 +442,20 @@ def test_thresholds_of_the_card_for_all_routes_promise_nothing(tmp_path: Path) -
 
     assert found.calibration.thresholds == {}
     assert evidence(found)["promises"] == {}
+
+
+def test_labels_that_may_hold_at_the_same_time_have_no_promise_per_route(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataInvalid, match=r"^Labels of this model may hold at the same time, .*; wanted no promise per"
+    ):
+        calibrated(model(tmp_path / "toy", activation="sigmoid"), pairs(), per_route=True)
+
+
+def test_a_worse_loss_is_not_laid_to_wrong_labels_where_none_was_found(tmp_path: Path) -> None:
+    toy = model(tmp_path / "toy", routing="threshold = 0.5")
+
+    found = calibrated(toy, examples(LOGITS[:8].tolist(), TARGETS[:8]))
+
+    assert found.calibration.noise == 0
+    assert evidence(found)["quality"]["after"]["nll"] > evidence(found)["quality"]["before"]["nll"] + 0.01
+    assert [doubt for doubt in found.doubts if "--plain" in doubt] == []

@@ -58,6 +58,11 @@ def calibrate(model: Model, data: Data, apart: Data | None, *, options: Options,
     """
     bundle, rows = model.bundle, data.rows
     card = bundle.card
+    if options.per_route and rows.several:
+        raise DataInvalid(
+            "Labels of this model may hold at the same time, so what is promised is one decision per row, whichever "
+            "label makes it; wanted no promise per route."
+        )
     stage("Fitting the temperature")
     recipe = Recipe(card.activation, robust=options.robust and card.activation == "softmax")
     n_folds = min(N_FOLDS, len(rows))
