@@ -18,7 +18,7 @@ from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import Bundle, Model, calibration_beside, read_bundle
 from softgate.workbench.calibrate.calibrate import Calibrated, Options, calibrate
 from softgate.workbench.calibrate.change import Change, compare
-from softgate.workbench.calibrate.files import golden_rows, write
+from softgate.workbench.calibrate.files import golden_rows, stand_ins, write
 from softgate.workbench.calibrate.labelled import Data, label
 from softgate.workbench.examples import Examples, read_examples, read_rows
 from softgate.workbench.report.page import page
@@ -43,7 +43,7 @@ def run(
     others = None if apart is None else _read(apart, model, out_of_scope_label)
     if others is not None and others.sha256 == examples.sha256:
         raise SoftgateError(f"{apart}: got the rows of {data} again, wanted others to judge by.")
-    golden = None if dry_run else golden_rows(model, examples, _given(golden_from, model))
+    golden = None if golden_from is None else golden_rows(model, golden_from, read_rows(golden_from, **_columns(model)))
     with Progress(console=console, transient=True) as progress:
         found = calibrate(
             model,
@@ -64,6 +64,8 @@ def run(
             warn(doubt)
         console.print(Text("\n Nothing was written."))
         return
+    # Not before the rows have been labelled: until then one of them may be none that the model takes.
+    golden = stand_ins(model, examples) if golden is None else golden
     written = write(model.bundle, calibration=found.content, golden=golden)
     _report(folder, found, written)
 
@@ -75,13 +77,14 @@ def _report(folder: Path, found: Calibrated, written: Sequence[Path]) -> None:
     for doubt in found.doubts:
         warn(doubt)
     paths = list(written)
+    path = paths[-1].with_suffix(".html")
     try:
-        html = page(about)
+        replace(path, page(about).encode("utf-8"))
     except SoftgateError as exc:
+        # The calibration is in force without it.
         warn(str(exc))
     else:
-        paths.append(paths[-1].with_suffix(".html"))
-        replace(paths[-1], html.encode("utf-8"))
+        paths.append(path)
     names = ", ".join(path.name for path in paths)
     console.print(Text(f" Wrote {names} in {paths[-1].parent}. More: softgate report {folder}"), soft_wrap=True)
 
@@ -104,10 +107,6 @@ def _columns(model: Model) -> dict[str, Any]:
     strings = [spec.name for spec in model.inputs if spec.dtype.kind == "O"]
     named = isinstance(model.input, ColumnsInput) or model.bundle.card.input.keys.columns is not None
     return {"by_name": named, "strings": strings}
-
-
-def _given(path: Path | None, model: Model) -> Sequence[Any] | None:
-    return None if path is None else read_rows(path, **_columns(model))
 
 
 def _labelled(model: Model, examples: Examples, out_of_scope_label: str | None, progress: Progress, title: str) -> Data:

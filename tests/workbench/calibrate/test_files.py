@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from calibrating import DIGEST, LOGITS, examples, model
+from calibrating import DIGEST, LOGITS, TARGETS, examples, model
 from graphs import LABELS, logarithm, write_model, write_text_model
 from softgate.errors import DataInvalid, ModelError
 from softgate.runtime.repository import Model, read_bundle
-from softgate.workbench.calibrate.files import golden_rows, write
+from softgate.workbench.calibrate.files import golden_rows, stand_ins, write
 from softgate.workbench.examples import Examples
+
+GIVEN = Path("given.txt")
 
 
 def text_model(folder: Path) -> Model:
@@ -22,7 +23,7 @@ def text_model(folder: Path) -> Model:
 
 
 def golden(of: Model, by: Examples, given: Sequence[Any] | None = None) -> dict[str, Any]:
-    content = golden_rows(of, by, given)
+    content = stand_ins(of, by) if given is None else golden_rows(of, GIVEN, given)
     assert content is not None
     values: dict[str, Any] = json.loads(content)
     return values
@@ -56,7 +57,7 @@ def test_logits_alone_give_no_golden_rows_and_leave_those_that_are_there(tmp_pat
     toy = model(tmp_path / "toy")
     (tmp_path / "toy" / "1" / "golden.json").write_text("old")
 
-    assert golden_rows(toy, Examples((), [("joke",)], DIGEST, logits=LOGITS[:1]), None) is None
+    assert stand_ins(toy, Examples((), [("joke",)], DIGEST, logits=LOGITS[:1])) is None
     write(toy.bundle, calibration=b"new", golden=None)
 
     assert (tmp_path / "toy" / "1" / "golden.json").read_text() == "old"
@@ -64,15 +65,24 @@ def test_logits_alone_give_no_golden_rows_and_leave_those_that_are_there(tmp_pat
 
 @pytest.mark.parametrize("n_rows", [0, 7])
 def test_too_few_golden_rows_are_refused(n_rows: int, tmp_path: Path) -> None:
-    with pytest.raises(DataInvalid, match=rf"^Got {n_rows} golden rows, wanted 8 to 32\.$"):
-        golden_rows(text_model(tmp_path / "toy"), TEXTS, ["joke"] * n_rows)
+    with pytest.raises(DataInvalid, match=rf"^given\.txt: got {n_rows} golden rows, wanted 8 to 32\.$"):
+        golden_rows(text_model(tmp_path / "toy"), GIVEN, ["joke"] * n_rows)
 
 
 def test_a_golden_row_without_finite_logits_is_refused(tmp_path: Path) -> None:
     toy = Model(read_bundle(write_model(tmp_path / "toy", logarithm(4))), threads=1)
 
     with pytest.raises(DataInvalid, match=r"^A golden row has a logit that is NaN or infinite; "):
-        golden_rows(toy, examples(np.exp(LOGITS.astype(np.float64)).tolist()), [[0.0, 1.0, 1.0, 1.0]] * 8)
+        golden_rows(toy, GIVEN, [[0.0, 1.0, 1.0, 1.0]] * 8)
+
+
+def test_golden_rows_of_another_kind_are_refused_by_the_name_of_their_file(tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid, match=r"^given\.txt: got golden rows that the model does not take, .*row 0 has 5"):
+        golden_rows(model(tmp_path / "toy"), GIVEN, ["hello"] * 8)
+
+
+def test_too_few_rows_of_the_data_give_no_golden_rows(tmp_path: Path) -> None:
+    assert stand_ins(model(tmp_path / "toy"), examples(LOGITS[:7].tolist(), TARGETS[:7])) is None
 
 
 def test_files_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from softgate.errors import DataInvalid
+from softgate.errors import DataInvalid, InvalidInput
 from softgate.runtime.golden import LEAST_ROWS, MOST_ROWS, Golden, write_golden
 from softgate.runtime.repository import Bundle, Model
 from softgate.workbench.calibrate.labelled import run_checked
@@ -28,30 +28,38 @@ def write(bundle: Bundle, *, calibration: bytes, golden: bytes | None) -> Sequen
     return written
 
 
-def golden_rows(model: Model, examples: Examples, given: Sequence[Any] | None) -> bytes | None:
+def golden_rows(model: Model, path: Path, rows: Sequence[Any]) -> bytes:
     """
-    `golden.json` of the rows given, else of what stands in for them; None where only logits are known.
+    `golden.json` of rows that a person chose, from `path`.
 
-    Raises DataInvalid for too few rows, or rows whose logits cannot be compared.
+    Raises DataInvalid for too few rows, rows that the model does not take, or whose logits cannot be compared.
     """
-    rows = _stand_ins(model.bundle, examples) if given is None else given
-    if rows is None:
-        return None
     if len(rows) < LEAST_ROWS:
-        raise DataInvalid(f"Got {len(rows)} golden rows, wanted {LEAST_ROWS} to {MOST_ROWS}.")
-    chosen = list(rows[:MOST_ROWS])
-    logits = run_checked(model, chosen).astype(np.float64)
+        raise DataInvalid(f"{path}: got {len(rows)} golden rows, wanted {LEAST_ROWS} to {MOST_ROWS}.")
+    try:
+        return _golden(model, list(rows[:MOST_ROWS]))
+    except InvalidInput as exc:
+        raise DataInvalid(f"{path}: got golden rows that the model does not take, counted from 0: {exc}") from exc
+
+
+def stand_ins(model: Model, examples: Examples) -> bytes | None:
+    """
+    The same of rows of the data, which the model has taken; None where they are too few, or only logits are known.
+
+    No text of the data, which may be somebody's: made-up ones stand in for it. Raises DataInvalid.
+    """
+    rows: Sequence[Any] = examples.rows
+    if model.bundle.card.input.kind == "text":
+        made_up = [label.replace("_", " ") for label in model.bundle.labels]
+        rows = (made_up * LEAST_ROWS)[: max(LEAST_ROWS, min(MOST_ROWS, len(made_up)))]
+    if len(rows) < LEAST_ROWS:
+        return None
+    step = max(1, len(rows) // MOST_ROWS)
+    return _golden(model, [rows[row] for row in range(0, len(rows), step)][:MOST_ROWS])
+
+
+def _golden(model: Model, rows: Sequence[Any]) -> bytes:
+    logits = run_checked(model, rows).astype(np.float64)
     if not np.isfinite(logits).all():
         raise DataInvalid("A golden row has a logit that is NaN or infinite; wanted rows whose logits can be compared.")
-    return write_golden(Golden(chosen, logits, [model.bundle.labels[column] for column in logits.argmax(axis=1)]))
-
-
-def _stand_ins(bundle: Bundle, examples: Examples) -> Sequence[Any] | None:
-    """Where none are given: numbers and images from the data, but no text of it, which may be somebody's."""
-    if bundle.card.input.kind == "text":
-        made_up = [label.replace("_", " ") for label in bundle.labels]
-        return (made_up * LEAST_ROWS)[: max(LEAST_ROWS, min(MOST_ROWS, len(made_up)))]
-    if not len(examples.rows):
-        return None
-    step = max(1, len(examples.rows) // MOST_ROWS)
-    return [examples.rows[row] for row in range(0, len(examples.rows), step)][:MOST_ROWS]
+    return write_golden(Golden(rows, logits, [model.bundle.labels[column] for column in logits.argmax(axis=1)]))
