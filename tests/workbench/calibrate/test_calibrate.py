@@ -190,6 +190,16 @@ def test_a_promise_that_the_rows_do_not_carry_is_refused_with_the_rows_it_takes(
     assert str(caught.value).endswith("Nothing was written.")
 
 
+@pytest.mark.parametrize(("n_rows", "precision"), [(200, 0.85), (300, 0.9), (600, 0.94), (1200, 0.955), (1200, 0.97)])
+def test_a_refusal_gives_a_bound_that_is_below_what_is_wanted(n_rows: int, precision: float, tmp_path: Path) -> None:
+    data = examples(LOGITS[:n_rows].tolist(), TARGETS[:n_rows])
+
+    with pytest.raises(DataInvalid) as caught:
+        calibrated(model(tmp_path / "toy", routing=f"precision = {precision}"), data)
+
+    assert float(str(caught.value).partition("bounds the precision at ")[2][:5]) < precision
+
+
 def test_20_rows_per_class_carry_no_promise_for_each_class(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     labels = [f"label_{place}" for place in range(50)]

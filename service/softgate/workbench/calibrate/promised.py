@@ -1,11 +1,12 @@
 """Promises that the rows do not carry: refused, with what is missing."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from softgate.errors import DataInvalid
-from softgate.numerics.thresholds import PrecisionThreshold
+from softgate.numerics.thresholds import N_STARTS, PrecisionThreshold, precision_lower_bound
 from softgate.policy.decision import Routing
 from softgate.runtime.calibration import DEFAULT_PROFILE
 from softgate.workbench.calibrate.judged import Judged
@@ -44,19 +45,27 @@ def _refused(name: str, promise: Promise, route: np.ndarray, routing: Routing, *
         return
     for place, found in promise.own.items():
         if found.threshold is None:
-            yield f"{profile}the route {routing.routes[place]} does not keep {wanted}: {_seen(found, least)}"
+            name = routing.routes[place]
+            yield f"{profile}the route {name} does not keep {wanted}: {_seen(found, least, promise.level)}"
     if promise.pooled is not None and promise.pooled.threshold is None:
         who = "the routes without a threshold of their own do not" if promise.own else "the rows do not"
-        yield f"{profile}{who} carry {wanted}: {_seen(promise.pooled, least)}"
+        yield f"{profile}{who} carry {wanted}: {_seen(promise.pooled, least, promise.level)}"
 
 
-def _seen(found: PrecisionThreshold, least: int) -> str:
+def _seen(found: PrecisionThreshold, least: int, level: float) -> str:
     n_rows = int(found.accepted.max(initial=0))
     takes = f"it takes at least {least} rows, none of them wrong"
     if n_rows < least:
         return f"{takes}, and there are {n_rows}."
-    best = int(np.argmax(found.lower_bound))
+    # As sure as each start of the test must be: the bounds of the evidence are of a threshold taken alone.
+    bounds = precision_lower_bound(found.errors, found.accepted, risk=level / N_STARTS)
+    best = int(np.argmax(bounds))
     return (
         f"{takes}, or more rows; among the {found.accepted[best]} surest of {n_rows} there are {found.errors[best]} "
-        f"errors, which bounds the precision at {found.lower_bound[best]:.3f}."
+        f"errors, which bounds the precision at {_floored(bounds[best]):.3f}."
     )
+
+
+def _floored(bound: float) -> float:
+    """A lower bound, never rounded up."""
+    return math.floor(bound * 1000) / 1000
