@@ -22,10 +22,12 @@ from softgate.numerics.activations import softmax
 from softgate.runtime.calibration import sha256
 from softgate.runtime.repository import read_bundle
 from softgate.workbench.calibrate.files import write
+from softgate.workbench.report.notes import notes
 from softgate.workbench.report.page import page
 from softgate.workbench.report.source import subject, with_inputs
 from softgate.workbench.report.subject import Subject
 from softgate.workbench.report.summary import BAD, GOOD, answers
+from softgate.workbench.report.tables import fates
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -201,11 +203,12 @@ def test_a_refused_profile_is_named_beside_one_that_is_kept() -> None:
 
 
 def test_thresholds_of_routes_alone_are_routed_by_and_promised(tmp_path: Path) -> None:
-    toy = model(tmp_path / "toy", routing="precision = 0.7")
+    toy = model(tmp_path / "toy", routing="precision = 0.7\n[routing.profiles.high]\nprecision = 0.75")
     found = calibrated(toy, examples(), per_route=True)
     write(toy.bundle, calibration=found.content, golden=None)
 
-    _, routed, promised, _ = answers(subject(read_bundle(tmp_path / "toy")))
+    about = subject(read_bundle(tmp_path / "toy"))
+    _, routed, promised, _ = answers(about)
 
     own = promise(found)["routes"].values()
     assert promise(found)["threshold"] is None
@@ -214,6 +217,18 @@ def test_thresholds_of_routes_alone_are_routed_by_and_promised(tmp_path: Path) -
     assert routed.detail.startswith(f"Thresholds {low} to {high} of 4 routes. ")
     assert (promised.status, promised.figure) == (GOOD, "≥ 70%")
     assert f"among {sum(part['accepted'] for part in own)} routed rows, for each route by itself" in promised.sentence
+    assert promised.detail.endswith("Profiles: high ≥ 75%.")
+    assert not [note for note in notes(about) if "no threshold carries" in note]
+
+
+def test_rows_that_the_card_itself_decides_are_not_said_to_go_to_the_fallback(tmp_path: Path) -> None:
+    toy = model(tmp_path / "toy", routing="precision = 0.7\n[routing.thresholds]\njoke = 0.3")
+    write(toy.bundle, calibration=calibrated(toy, examples()).content, golden=None)
+
+    about = subject(read_bundle(tmp_path / "toy"))
+
+    assert fates(about).rows[-1][0].endswith(", or decided by a threshold of the card")
+    assert [note for note in notes(about) if note.startswith("The card itself sets the threshold of joke: ")]
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

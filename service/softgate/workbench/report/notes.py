@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.runtime.calibration import DEFAULT_PROFILE
-from softgate.workbench.report.selection import unseen
+from softgate.workbench.report.selection import kept, unseen
 from softgate.workbench.report.subject import Part, Subject
 from softgate.workbench.report.words import (
     count,
@@ -75,7 +75,7 @@ def _richer(richer: Part) -> str:
 def _refused(subject: Subject) -> Iterator[str]:
     """Profiles that were refused beside others that were not; the default has its own place."""
     found = ((name, subject.part("promises", name)) for name in subject.profiles if name != DEFAULT_PROFILE)
-    refused = [(name, part) for name, part in found if part and part.get("threshold") is None]
+    refused = [(name, part) for name, part in found if part and not kept(part)]
     for name, part in refused[:MAX_REFUSED]:
         said = f"Profile {shortened(name, MAX_NAME)}: no threshold carries {short_percent(part['precision'])}."
         yield " ".join(filter(None, [said, rows_needed(part.get("rows_needed"))]))

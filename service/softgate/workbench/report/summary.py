@@ -239,10 +239,8 @@ def _profiles(subject: Subject) -> str:
 
 
 def _profile(name: str, promise: Part) -> str:
-    kept = promise.get("threshold") is not None
-    return f"{shortened(name, LABEL_CHARACTERS)} " + (
-        f"≥ {short_percent(promise['precision'])}" if kept else "(no promise)"
-    )
+    aim = f"≥ {short_percent(promise['precision'])}" if kept(promise) else "(no promise)"
+    return f"{shortened(name, LABEL_CHARACTERS)} {aim}"
 
 
 QUESTIONS = {

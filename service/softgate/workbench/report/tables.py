@@ -109,13 +109,14 @@ def fates(subject: Subject) -> Table:
         turned_away = (
             sum((gate.get(f"{side}_rejected") or 0.0) * (data.get(side) or 0) for side in sides) / data["rows"]
         )
+    rest = "asked back or sent to the fallback" if subject.part("sets").get("sizes") else "sent to the fallback"
+    if subject.promise.get("stated"):
+        rest += ", or decided by a threshold of the card"
     shares = {
         "routed, to the right place": routed * precision,
         "routed, to a wrong place": routed * (1 - precision),
         **({} if subject.gate is None else {"turned away by the gate": turned_away}),
-        "asked back or sent to the fallback" if subject.part("sets").get("sizes") else "sent to the fallback": max(
-            0.0, 1 - routed - turned_away
-        ),
+        rest: max(0.0, 1 - routed - turned_away),
     }
     return Table(("of all rows", "share"), [(name, percent(share)) for name, share in shares.items()])
 
