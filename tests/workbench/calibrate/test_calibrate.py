@@ -454,11 +454,29 @@ def test_thresholds_of_the_card_for_all_routes_promise_nothing(tmp_path: Path) -
     assert evidence(found)["promises"] == {}
 
 
-def test_labels_that_may_hold_at_the_same_time_have_no_promise_per_route(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{"per_route": True}, {"sets_per_class": True}, {"set_score": "lac"}])
+def test_what_several_labels_do_not_have_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(
-        DataInvalid, match=r"^Labels of this model may hold at the same time, .*; wanted no promise per"
+        DataInvalid, match=r"^Labels of this model may hold at the same time: it has no prediction sets"
     ):
-        calibrated(model(tmp_path / "toy", activation="sigmoid"), pairs(), per_route=True)
+        calibrated(model(tmp_path / "toy", activation="sigmoid"), pairs(), **options)
+
+
+def test_which_label_counts_first_is_part_of_what_is_tested(tmp_path: Path) -> None:
+    """With a priority the target depends on which labels hold: every threshold is tried as it would be served."""
+    routing = 'precision = 0.75\npriority = ["joke"]'
+    toy = model(tmp_path / "toy", activation="sigmoid", routing=routing)
+    data = pairs()
+
+    found = calibrated(toy, data)
+    write(toy.bundle, calibration=found.content, golden=None)
+
+    classifier = load_classifier(tmp_path / "toy", max_rows=5000)
+    served = classifier.predict_now(classifier.check(LOGITS.tolist())).decisions
+    classifier.close()
+    routed = np.flatnonzero(served.action == 0)
+    wrong = [row for row in routed.tolist() if LABELS[served.route[row]] not in data.labels[row]]
+    assert (promise(found)["accepted"], promise(found)["errors"]) == (len(routed), len(wrong))
 
 
 def test_a_worse_loss_is_not_laid_to_wrong_labels_where_none_was_found(tmp_path: Path) -> None:

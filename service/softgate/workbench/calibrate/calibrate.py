@@ -8,7 +8,7 @@ from softgate.numerics.conformal import SET_SCORES
 from softgate.numerics.out_of_scope import is_log_softmax, is_softmax
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.decision import Routing, routing
-from softgate.runtime.calibration import DEFAULT_PROFILE, Calibration, seal
+from softgate.runtime.calibration import DEFAULT_PROFILE, DEFAULT_SET_SCORE, Calibration, seal
 from softgate.runtime.card import Card, Profile
 from softgate.runtime.repository import Model
 from softgate.workbench.calibrate import sealed
@@ -35,7 +35,7 @@ class Options:
 
     robust: bool = True
     richer: bool = True
-    set_score: str = "topp"
+    set_score: str = DEFAULT_SET_SCORE
     sets_per_class: bool = False
     per_route: bool = False
 
@@ -58,10 +58,10 @@ def calibrate(model: Model, data: Data, apart: Data | None, *, options: Options,
     """
     bundle, rows = model.bundle, data.rows
     card = bundle.card
-    if options.per_route and rows.several:
+    if rows.several and (options.per_route or options.sets_per_class or options.set_score != DEFAULT_SET_SCORE):
         raise DataInvalid(
-            "Labels of this model may hold at the same time, so what is promised is one decision per row, whichever "
-            "label makes it; wanted no promise per route."
+            "Labels of this model may hold at the same time: it has no prediction sets, and what is promised is one "
+            "decision per row, whichever label makes it. Leave out --sets, --sets-per-class and --per-route."
         )
     stage("Fitting the temperature")
     recipe = Recipe(card.activation, robust=options.robust and card.activation == "softmax")
