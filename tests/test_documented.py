@@ -1,11 +1,16 @@
 """What exists is documented, and what is documented exists."""
 
+import doctest
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
+import softgate.numerics
+from calibrating import LOGITS, calibrated, examples, model, pairs
 from servers import Served, served
 from softgate.numerics.activations import ACTIVATIONS
 from softgate.runtime.inputs import INPUTS
@@ -13,6 +18,7 @@ from softgate.runtime.outputs import OUTPUTS
 from softgate.settings import Settings
 from softgate.types import Action, Reason
 from softgate.web import errors
+from softgate.workbench.examples import READERS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -65,6 +71,50 @@ def test_every_command_and_option() -> None:
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `softgate {name}")]
         options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
         assert set(re.findall(r"--[a-z-]+", row)) == options - {"--help"}
+
+
+def test_every_option_and_kind_of_data_of_calibrate() -> None:
+    from softgate.cli import app  # noqa: PLC0415 - builds the command line
+
+    text = section("Calibrate")
+    command = get_command(app).commands["calibrate"]  # type: ignore[attr-defined]
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+
+    cells = first_cells(text)
+    assert {cell for cell in cells if cell.startswith("--")} == options - {"--help"}
+    kinds = re.findall(r"^\| ([^|]+) \|", text.partition("\n\n|")[2].partition("\n\n")[0], flags=re.M)
+    assert set(re.findall(r"`(\.\w+)`", " ".join(kinds))) == READERS.keys()
+
+
+def test_every_key_of_a_calibration(tmp_path: Path) -> None:
+    keys: set[str] = set()
+    several = calibrated(model(tmp_path / "sigmoid", activation="sigmoid"), pairs(), richer=True)
+    shifted = examples((LOGITS + np.array([0, 3, 0, -3], np.float32)).tolist())
+    made = (
+        several,
+        calibrated(model(tmp_path / "softmax"), shifted, richer=True),
+        calibrated(model(tmp_path / "routes"), examples(), per_route=True),
+    )
+    for one in made:
+        values = json.loads(one.content)
+        keys |= values.keys() - {"evidence"} | {f"evidence.{name}" for name in values["evidence"]}
+
+    rows = [line.split("|")[1] for line in section("calibration.json").splitlines() if line.startswith("| `")]
+    assert {key for row in rows for key in re.findall(r"`([^`]+)`", row)} == keys
+
+
+def test_examples_in_python_give_what_is_shown() -> None:
+    text = section("Python")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    report: list[str] = []
+
+    results = doctest.DocTestRunner(verbose=False).run(
+        doctest.DocTestParser().get_doctest(block, {}, "docs/reference.md", None, None), out=report.append
+    )
+
+    assert results.failed == 0, "".join(report)
+    assert results.attempted == block.count(">>> ")
+    assert first_cells(text) == set(softgate.numerics.__all__)
 
 
 @pytest.mark.parametrize(
