@@ -1,18 +1,19 @@
 """
-Print the table of the model card, measured through the shipped files, one row at a time.
+Print the figures of the model card, measured through the shipped files, one row at a time.
 
     python models/clinc150/evaluate.py --data PATH/clinc150 [--test]
 
-Temperature and threshold are those of calibration.json and classifier.toml;
+Temperature, shifts, gate and threshold are those of calibration.json, which was
+fitted on the validation rows: of those only the figures without it are printed.
 `--test` reads the test rows too, which nothing is chosen on.
 """
 
 import argparse
 import json
 import time
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -24,6 +25,7 @@ from tokenizers import Tokenizer
 Rows = list[tuple[str, str]]
 Floats = NDArray[np.float64]
 Classes = NDArray[np.int64]
+Truths = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,6 @@ class Answers:
     logits: Floats
     classes: Classes
     outliers: Floats
-
-    def over(self, temperature: float) -> "Answers":
-        return Answers(self.logits / temperature, self.classes, self.outliers / temperature)
 
 
 class Classifier:
@@ -67,29 +66,35 @@ def main() -> None:
     domains = json.loads((arguments.data / "domains.json").read_text(encoding="utf-8"))
     classifier = Classifier(arguments.model)
     member_of = np.array([[label in domains[domain] for domain in sorted(domains)] for label in classifier.labels])
-    temperature = json.loads((arguments.model / "1" / "calibration.json").read_text(encoding="utf-8"))["temperature"]
-    card = tomllib.loads((arguments.model / "classifier.toml").read_text(encoding="utf-8"))
+    calibration = json.loads((arguments.model / "1" / "calibration.json").read_text(encoding="utf-8"))
     for split in ("val", "test") if arguments.test else ("val",):
         answers = _answers(classifier, splits[split], splits[f"oos_{split}"])
-        _report(split, answers, temperature, card["routing"]["threshold"], member_of)
+        _report(f"{split}, uncalibrated", answers, temperature=1.0, bias=np.zeros(len(classifier.labels)))
+        if split == "test":
+            temperature, bias = calibration["temperature"], np.array(calibration["bias"])
+            _report("test, calibrated", answers, temperature=temperature, bias=bias)
+            _report_decisions(answers, calibration, member_of)
 
 
-def negative_log_likelihood(logits: Floats, classes: Classes) -> float:
-    return float(-log_softmax(logits, axis=1)[np.arange(len(classes)), classes].mean())
+def negative_log_likelihood(log_probabilities: Floats, classes: Classes) -> float:
+    return float(-log_probabilities[np.arange(len(classes)), classes].mean())
 
 
-def expected_calibration_error(logits: Floats, classes: Classes, *, n_bins: int = 15) -> float:
+def expected_calibration_error(confidence: Floats, correct: Truths, *, n_bins: int = 15) -> float:
     """Mean distance of accuracy and confidence over bins of equal width, weighted by their rows."""
-    confidence = softmax(logits, axis=1).max(axis=1)
-    surplus = (logits.argmax(axis=1) == classes) - confidence
     bins = np.ceil(confidence * n_bins).astype(int) - 1
-    return float(np.abs(np.bincount(bins, surplus, n_bins)).sum() / len(classes))
+    return float(np.abs(np.bincount(bins, correct - confidence, n_bins)).sum() / len(correct))
 
 
-def route_confidence(logits: Floats, member_of: NDArray[np.bool_]) -> Floats:
-    """The largest sum of probabilities over the labels of one domain."""
-    confidence: Floats = (softmax(logits, axis=1) @ member_of).max(axis=1)
-    return confidence
+def debiased_calibration_error(confidence: Floats, correct: Truths, *, n_bins: int = 15) -> float:
+    """Root of the mean square of that distance over bins of as many rows each, less what chance adds."""
+    order, n = np.argsort(confidence, kind="stable"), len(confidence)
+    square = 0.0
+    for rows in np.split(order, np.arange(1, n_bins) * n // n_bins):
+        accuracy = correct[rows].mean()
+        gap = accuracy - confidence[rows].mean()
+        square += len(rows) / n * (gap**2 - accuracy * (1 - accuracy) / (len(rows) - 1))
+    return float(np.sqrt(max(square, 0)))
 
 
 def _answers(classifier: Classifier, rows: Rows, outliers: Rows) -> Answers:
@@ -106,20 +111,46 @@ def _answers(classifier: Classifier, rows: Rows, outliers: Rows) -> Answers:
     )
 
 
-def _report(name: str, raw: Answers, temperature: float, threshold: float, member_of: NDArray[np.bool_]) -> None:
-    for t in (1.0, temperature):
-        scaled = raw.over(t)
-        energies = np.concatenate([t * logsumexp(rows, axis=1) for rows in (scaled.logits, scaled.outliers)])
-        in_scope = np.arange(len(energies)) < len(scaled.logits)
-        accuracy = (raw.logits.argmax(axis=1) == raw.classes).mean()
-        nll = negative_log_likelihood(scaled.logits, raw.classes)
-        ece = expected_calibration_error(scaled.logits, raw.classes)
-        auroc = roc_auc_score(in_scope, energies)
-        print(f"| {name}, T = {t:.5g} | {accuracy:.4f} | {nll:.4f} | {ece:.4f} | {auroc:.4f} |")
-    within, beyond = (
-        (route_confidence(rows, member_of) < threshold).mean() for rows in (scaled.logits, scaled.outliers)
+def _report(name: str, answers: Answers, *, temperature: float, bias: Floats) -> None:
+    log_probabilities = log_softmax(answers.logits / temperature + bias, axis=1)
+    confidence, correct = np.exp(log_probabilities.max(axis=1)), log_probabilities.argmax(axis=1) == answers.classes
+    energies = np.concatenate([energy(logits, temperature) for logits in (answers.logits, answers.outliers)])
+    values = (
+        correct.mean(),
+        negative_log_likelihood(log_probabilities, answers.classes),
+        expected_calibration_error(confidence, correct),
+        debiased_calibration_error(confidence, correct),
+        roc_auc_score(np.arange(len(energies)) < len(answers.logits), energies),
     )
-    print(f"{name}: fallback {within:.4f} in scope, {beyond:.4f} out of scope")
+    print(f"| {name} | {' | '.join(f'{value:.4f}' for value in values)} |")
+
+
+def energy(logits: Floats, temperature: float) -> Floats:
+    scores: Floats = temperature * logsumexp(logits / temperature, axis=1)
+    return scores
+
+
+def _report_decisions(answers: Answers, calibration: dict[str, Any], member_of: Truths) -> None:
+    """A row is routed where the gate lets it pass and the probabilities of one domain's labels add up to enough."""
+    temperature, bias = calibration["temperature"], np.array(calibration["bias"])
+    gate, threshold = calibration["gate"], calibration["thresholds"]["default"]
+    logits = np.concatenate([answers.logits, answers.outliers])
+    in_scope = np.arange(len(logits)) < len(answers.logits)
+    by_domain = softmax(logits / temperature + bias, axis=1) @ member_of
+    past = energy(logits, temperature) >= gate
+    routed = past & (by_domain.max(axis=1) >= threshold)
+    right = np.zeros(len(logits), dtype=bool)
+    right[in_scope] = by_domain[in_scope].argmax(axis=1) == member_of.argmax(axis=1)[answers.classes]
+    for name, value in (
+        ("turned away, in scope", 1 - past[in_scope].mean()),
+        ("turned away, out of scope", 1 - past[~in_scope].mean()),
+        ("routed", routed.mean()),
+        ("routed, in scope", routed[in_scope].mean()),
+        ("routed, out of scope", routed[~in_scope].mean()),
+        ("right, of those routed", right[routed].mean()),
+        ("right, of those routed in scope", right[routed & in_scope].mean()),
+    ):
+        print(f"| {name} | {value:.4f} |")
 
 
 if __name__ == "__main__":
