@@ -1,13 +1,11 @@
 """
-The digits that come with scikit-learn as PNG images, in three parts; write one as labelled examples.
+The digits that come with scikit-learn as PNG images, in three parts; write one as a folder per digit.
 
-    python models/digits/split.py --split val --output build/digits-val.jsonl
+    python models/digits/split.py --split val --output build/digits-val
 """
 
 import argparse
-import base64
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -41,14 +39,12 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", choices=sorted(set(PARTS)), default="val")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="folder to write OUTPUT/DIGIT/NNNN.png into")
     arguments = parser.parse_args()
-    lines = [
-        json.dumps({"inputs": base64.b64encode(png(pixels)).decode(), "label": str(digit)}) + "\n"
-        for pixels, digit in zip(*read_split(arguments.split), strict=True)
-    ]
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text("".join(lines), encoding="utf-8")
+    for place, (pixels, digit) in enumerate(zip(*read_split(arguments.split), strict=True)):
+        folder = arguments.output / str(digit)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{place:04}.png").write_bytes(png(pixels))
 
 
 if __name__ == "__main__":
