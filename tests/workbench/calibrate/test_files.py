@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,11 @@ def test_golden_rows_that_are_given_are_kept_up_to_32(tmp_path: Path) -> None:
     assert golden(text_model(tmp_path / "toy"), TEXTS, given)["rows"] == given[:32]
 
 
-def test_logits_alone_give_no_golden_rows_and_leave_those_that_are_there(tmp_path: Path) -> None:
-    toy = model(tmp_path / "toy")
+@pytest.mark.parametrize("make", [model, text_model], ids=["numbers", "texts"])
+def test_logits_alone_give_no_golden_rows_and_leave_those_that_are_there(
+    tmp_path: Path, make: Callable[[Path], Model]
+) -> None:
+    toy = make(tmp_path / "toy")
     (tmp_path / "toy" / "1" / "golden.json").write_text("old")
 
     assert stand_ins(toy, Examples((), [("joke",)], DIGEST, logits=LOGITS[:1])) is None
