@@ -1,13 +1,15 @@
 """
 Print the figures of the model card: 20-fold cross-validation, each fold answered by what the other 19 taught.
 
-    python models/hotel-requests/evaluate.py --data PATH/nlupp-hotels
+    python models/hotel-requests/evaluate.py --data PATH/nlupp-hotels --out build/hotel-requests-out-of-fold.npz
 
-Vocabulary, weights and rarities are learnt anew for every fold. The threshold
-is read from classifier.toml, and applies at the fitted temperature.
+Vocabulary, weights and rarities are learnt anew for every fold. `--out` writes
+logits and labels for `softgate calibrate`; temperature and threshold are those
+of calibration.json, where there is one already.
 """
 
 import argparse
+import json
 import time
 import tomllib
 from pathlib import Path
@@ -33,13 +35,14 @@ THRESHOLDS = np.arange(5, 96) / 100
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with fold0.json to fold19.json")
-    parser.add_argument("--logits", type=Path, help="write the out-of-fold logits and labels here, as .npz")
+    parser.add_argument("--out", type=Path, help="write the out-of-fold logits and labels here, as .npz")
     arguments = parser.parse_args()
     requests = read_requests(arguments.data)
     routing = tomllib.loads((Path(__file__).parent / "classifier.toml").read_text(encoding="utf-8"))["routing"]
     logits = out_of_fold_logits(requests)
-    if arguments.logits:
-        np.savez(arguments.logits, logits=logits.astype(np.float32), holds=requests.holds, folds=requests.folds)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(arguments.out, logits=logits.astype(np.float32), labels=requests.holds.astype(np.int8))
     temperature = fitted_temperature(logits, requests.holds)
     probabilities = expit(logits / temperature)
     baseline = baseline_probabilities(requests)
@@ -49,9 +52,16 @@ def main() -> None:
         _report_f1(f"{name}, 0.5", answers >= 0.5, requests)
         _report_f1(f"{name}, {best}, its best", answers >= best, requests)
         _report_f1(f"{name}, cross-fitted", cross_fitted(answers, requests), requests)
-    _report_f1(f"this model, {routing['threshold']}, the card's", probabilities >= routing["threshold"], requests)
-    _report_labels(probabilities >= routing["threshold"], requests)
-    _report_routes(probabilities, requests, routing)
+    calibration = Path(__file__).parent / "1" / "calibration.json"
+    if not calibration.exists():
+        return
+    read = json.loads(calibration.read_text(encoding="utf-8"))
+    fitted, threshold = expit(logits / read["temperature"]), read["thresholds"]["default"]
+    _report_f1(f"this model, {threshold:.4f}, promised", fitted >= threshold, requests)
+    _report_labels(fitted >= threshold, requests)
+    for name, at in (("promised", threshold), ("best for F1", best_threshold(fitted, requests.holds))):
+        print(f"{name}, {at:.4f}:")
+        _report_routes(fitted, requests, routing, threshold=at)
 
 
 def out_of_fold_logits(requests: Requests) -> Floats:
@@ -170,11 +180,11 @@ def _report_labels(answers: Bools, requests: Requests) -> None:
     print(f"all labels of a row right: {same:.4f}")
 
 
-def _report_routes(probabilities: Floats, requests: Requests, routing: dict[str, Any]) -> None:
+def _report_routes(probabilities: Floats, requests: Requests, routing: dict[str, Any], *, threshold: float) -> None:
     places = {label: place for place, label in enumerate(routing["priority"])}
     ranks = np.array([places.get(label, len(places)) for label in requests.labels])
     desks = np.array([routing["routes"].get(label, label) for label in requests.labels])
-    held = probabilities >= routing["threshold"]
+    held = probabilities >= threshold
     # First by priority, the most probable among those of one rank.
     first = np.where(held, ranks - probabilities, np.inf).argmin(axis=1)
     routed, empty = held.any(axis=1), ~requests.holds.any(axis=1)
