@@ -193,6 +193,7 @@ def test_of_several_labels_it_speaks_of_pairs_and_of_no_gate() -> None:
     assert "under-confident" not in said
     assert "turned away" not in said
     assert "labels with recall below 80%" in said
+    assert "from a probability of 50% on" in said
 
 
 def test_a_refused_profile_is_named_beside_one_that_is_kept() -> None:
@@ -256,6 +257,17 @@ def test_an_error_beyond_chance_is_no_yes() -> None:
 
     assert fitted.status == GOOD
     assert unfitted.status == BAD
+
+
+def test_a_no_names_the_error_that_it_turns_on() -> None:
+    found = whole(*made_up())
+    p_values = {"ece15": 0.015, "l2_debiased": 0.01}
+    after = {**found.part("quality", "after"), "ece15": 0.0141, "l2_debiased": 0.0257, "p_value": p_values}
+
+    answer = answers(changed(found, quality={"before": found.part("quality", "before"), "after": after}))[0]
+
+    assert (answer.status, answer.figure) == (BAD, "1.41%")
+    assert answer.sentence.endswith("explains, by 2.57% in the root mean square.")
 
 
 def test_a_chosen_map_of_biases_is_told() -> None:

@@ -164,6 +164,8 @@ def _weak(subject: Subject) -> Iterator[str]:
             "At best: the upper end of the recall's 95% interval. By it they are sorted, so that few rows alone make "
             f"no {noun} the worst."
         )
+        if subject.multi_label:
+            about += " A label is taken to hold from a probability of 50% on, whatever its threshold."
         yield markup.card(f"Worst {plural}", markup.table(few, bars=2) + rest, about, wide=True)
     if subject.evidence.get("mistakes"):
         found = enumerate(subject.evidence["mistakes"])

@@ -72,7 +72,7 @@ def calibrated(subject: Subject) -> Answer:
         else "Of rows given 90% confidence, about 90% are right."
     )
     if status == BAD:
-        sentence = "Confidence and accuracy differ by more than chance explains."
+        sentence = f"Confidence and accuracy differ by more than chance explains{_by_squares(after)}."
     if status == UNKNOWN:
         sentence = "Whether that is more than chance was not tested."
     band = (after.get("null") or {}).get("ece15")
@@ -201,6 +201,12 @@ def _calibration_verdict(quality: Part) -> tuple[str, str]:
     if band and band[1] > LARGE_NOISE:
         return CAUTION, "Too few rows to tell"
     return GOOD, "Yes, on these rows"
+
+
+def _by_squares(quality: Part) -> str:
+    """Named where the verdict turns on it, which the figure above would not bear out."""
+    squares = quality.get("l2_debiased") or 0.0
+    return f", by {error(squares)} in the root mean square" if squares >= SMALL_ERROR > quality["ece15"] else ""
 
 
 def _p_values(quality: Part) -> dict[str, float]:
