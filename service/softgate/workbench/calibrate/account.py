@@ -58,7 +58,9 @@ def account(bundle: Bundle, data: Data, apart: Data | None, found: Found) -> Map
         },
         "reliability": {"before": reliability(before), "after": reliability(after)},
         "confidence": evidence.confidence(held_out.judged, rows),
-        "risk_coverage": evidence.curve(held_out.judged, held_out.rejected),
+        "risk_coverage": evidence.curve(held_out.judged, held_out.rejected)
+        if held_out.along is None
+        else evidence.curve_of_several(held_out.along, n_rows=len(rows)),
         "promises": {
             name: evidence.promise(promise, data.rows, held_out.routed[name], found.routing)
             for name, promise in found.limits.promises.items()

@@ -12,7 +12,7 @@ from softgate.numerics.selective import coverage_at_precision, risk_coverage
 from softgate.numerics.thresholds import PrecisionThreshold
 from softgate.policy.decision import Routing
 from softgate.types import Floats
-from softgate.workbench.calibrate.held_out import HeldOut
+from softgate.workbench.calibrate.held_out import TRIED, HeldOut
 from softgate.workbench.calibrate.judged import Judged, Truths
 from softgate.workbench.calibrate.labelled import Labelled
 from softgate.workbench.calibrate.limits import Aims, Limits, Promise, needed, stated_names
@@ -56,6 +56,20 @@ def curve(judged: Judged, rejected: Truths) -> Mapping[str, Any]:
         "precision": (1.0 - found.risk[places]).tolist(),
         "threshold": found.threshold[places].tolist(),
         "oracle": {level: value or None for level, value in oracle.items()},
+    }
+
+
+def curve_of_several(along: NDArray[np.intp], *, n_rows: int) -> Mapping[str, Any]:
+    """The same where several labels may hold, from the rows routed, and right, at each threshold of `TRIED`."""
+    routed, right = along.T
+    some = routed > 0
+    precision, coverage = right[some] / routed[some], routed[some] / n_rows
+    oracle = {f"{level:.2f}": float(coverage[precision >= level].max(initial=0.0)) or None for level in ORACLES}
+    return {
+        "coverage": coverage.tolist(),
+        "precision": precision.tolist(),
+        "threshold": TRIED[some].tolist(),
+        "oracle": oracle,
     }
 
 

@@ -14,7 +14,10 @@ from softgate.workbench.calibrate.fit import Fit, Recipe, fit
 from softgate.workbench.calibrate.folds import assign
 from softgate.workbench.calibrate.judged import Judged, Truths, gathered, judge, set_outcomes
 from softgate.workbench.calibrate.labelled import Labelled
-from softgate.workbench.calibrate.limits import Aims, Limits, choose, routed
+from softgate.workbench.calibrate.limits import Aims, Limits, choose, outcomes_at, routed
+
+# From strict to lax, close at the strict end: for the curve of labels that may hold at the same time.
+TRIED = np.concatenate([1.0 - np.geomspace(1e-4, 0.02, 21), np.linspace(0.97, 0.0, 98)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class HeldOut:
     """By profile: which rows are routed, and which of them to the right place."""
     probabilities: NDArray[Any] | None
     """Shape (n_rows, n_classes) where several labels may hold: each pair counts."""
+    along: Indices | None
+    """Where several labels may hold, rows routed at each threshold of `TRIED`, and right of them: shape (n_tried, 2)."""
 
 
 def judge_apart(rows: Labelled, found: Fit, routing: Routing, limits: Limits, aims: Aims) -> HeldOut:
@@ -51,7 +56,14 @@ def judge_apart(rows: Labelled, found: Fit, routing: Routing, limits: Limits, ai
         covered=covered,
         routed={name: routed(rows, judged, found, routing, limits, profile=name) for name in limits.promises},
         probabilities=found.probabilities(rows.logits) if rows.several else None,
+        along=_along(rows, judged, found, routing) if rows.several else None,
     )
+
+
+def _along(rows: Labelled, judged: Judged, found: Fit, routing: Routing) -> Indices:
+    """Which label sends a row off may depend on the threshold, so no order of the rows gives the curve."""
+    outcomes = (outcomes_at(rows, judged, found, routing, threshold) for threshold in TRIED.tolist())
+    return np.array([(taken.sum(), right.sum()) for taken, right in outcomes], dtype=np.intp)
 
 
 def cross_fit(rows: Labelled, recipe: Recipe, routing: Routing, aims: Aims, *, n_folds: int) -> HeldOut:
@@ -106,4 +118,5 @@ def _joined(parts: list[tuple[NDArray[np.bool_], HeldOut]], in_scope: Truths) ->
             for name in parts[0][1].routed
         },
         probabilities=whole("probabilities", rows),
+        along=None if parts[0][1].along is None else np.sum([one.along for _, one in parts], axis=0),
     )

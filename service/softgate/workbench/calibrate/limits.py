@@ -118,7 +118,7 @@ def routed(
     promise = limits.promises[profile]
     if rows.several:
         threshold = promise.pooled.threshold if promise.pooled else None
-        return _outcomes(rows, judged, fit, routing, np.inf if threshold is None else threshold)
+        return outcomes_at(rows, judged, fit, routing, np.inf if threshold is None else threshold)
     thresholds = np.full(len(routing.routes), _value(promise.pooled))
     for route, found in promise.own.items():
         thresholds[route] = _value(found)
@@ -184,14 +184,15 @@ def _able_routes(route: Indices, aim: Profile) -> tuple[Sequence[int], float]:
 def _by_label_order(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, aim: Profile) -> Promise:
     """Which label sends a row off may depend on which others hold, and so on the threshold: each is tried as served."""
     thresholds = threshold_grid(judged.confidence)
-    counts = [_outcomes(rows, judged, fit, routing, threshold) for threshold in thresholds.tolist()]
+    counts = [outcomes_at(rows, judged, fit, routing, threshold) for threshold in thresholds.tolist()]
     accepted: Counts = np.array([taken.sum() for taken, _ in counts], dtype=np.intp)
     errors = accepted - np.array([right.sum() for _, right in counts], dtype=np.intp)
     found = threshold_by_counts(thresholds, accepted, errors, precision=aim.precision, risk=aim.risk)
     return Promise(aim, found, level=aim.risk)
 
 
-def _outcomes(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, threshold: float) -> tuple[Truths, Truths]:
+def outcomes_at(rows: Labelled, judged: Judged, fit: Fit, routing: Routing, threshold: float) -> tuple[Truths, Truths]:
+    """Which rows one threshold for all labels routes, and which of them to the right place, as served."""
     own = stated(routing)
     if (routing.rank == routing.rank[0]).all() and not own.any():
         accepted = judged.confidence >= threshold
