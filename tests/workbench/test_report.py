@@ -262,12 +262,12 @@ def test_an_error_beyond_chance_is_no_yes() -> None:
 def test_a_no_names_the_error_that_it_turns_on() -> None:
     found = whole(*made_up())
     p_values = {"ece15": 0.015, "l2_debiased": 0.01}
-    after = {**found.part("quality", "after"), "ece15": 0.0141, "l2_debiased": 0.0257, "p_value": p_values}
+    after = {**found.part("quality", "after"), "ece15": 0.0141, "l2_debiased": 0.0457, "p_value": p_values}
 
     answer = answers(changed(found, quality={"before": found.part("quality", "before"), "after": after}))[0]
 
     assert (answer.status, answer.figure) == (BAD, "1.41%")
-    assert answer.sentence.endswith("explains, by 2.57% in the root mean square.")
+    assert answer.sentence.endswith("explains, by 4.57% in the root mean square.")
 
 
 def test_a_chosen_map_of_biases_is_told() -> None:

@@ -38,7 +38,7 @@ class HeldOut:
     probabilities: NDArray[Any] | None
     """Shape (n_rows, n_classes) where several labels may hold: each pair counts."""
     along: Indices | None
-    """Where several labels may hold, rows routed at each threshold of `TRIED`, and right of them: shape (n_tried, 2)."""
+    """Where several labels may hold, shape (n_tried, 2): rows routed at each of `TRIED`, and right of them."""
 
 
 def judge_apart(rows: Labelled, found: Fit, routing: Routing, limits: Limits, aims: Aims) -> HeldOut:
@@ -104,6 +104,7 @@ def _joined(parts: list[tuple[NDArray[np.bool_], HeldOut]], in_scope: Truths) ->
     # Sets are of the rows in scope alone.
     scoped = [np.flatnonzero(part & in_scope) for part, _ in parts]
     order = np.argsort(np.concatenate(rows))
+    along = [one.along for _, one in parts if one.along is not None]
     return HeldOut(
         judged=gathered([(part, one.judged) for part, one in parts]),
         losses=whole("losses", rows),
@@ -118,5 +119,5 @@ def _joined(parts: list[tuple[NDArray[np.bool_], HeldOut]], in_scope: Truths) ->
             for name in parts[0][1].routed
         },
         probabilities=whole("probabilities", rows),
-        along=None if parts[0][1].along is None else np.sum([one.along for _, one in parts], axis=0),
+        along=np.sum(along, axis=0) if along else None,
     )
