@@ -5,20 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
+
+from tools import absent
 
 
 def shared(*parts: str) -> Path:
     """The path of shared data; where it is absent the test is skipped, or fails if SOFTGATE_REQUIRE_ALL=1."""
     folder = Path(os.environ.get("SOFTGATE_SHARED") or Path(__file__).parents[1].parent / "shared")
     path = folder.joinpath(*parts)
-    if path.exists():
-        return path
-    reason = f"{path} is absent: set SOFTGATE_SHARED to the folder of shared data."
-    if os.environ.get("SOFTGATE_REQUIRE_ALL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return path if path.exists() else absent(f"{path} is absent: set SOFTGATE_SHARED to the folder of shared data.")
 
 
 def clinc_logits(model: str) -> dict[str, NDArray[Any]]:

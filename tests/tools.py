@@ -4,22 +4,21 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 REQUIRE_ALL = "SOFTGATE_REQUIRE_ALL"
 
 
-def tool(name: str) -> str:
-    """
-    The path of a program.
-
-    Without it the test skips and says so; where SOFTGATE_REQUIRE_ALL=1 promises that all are there, it fails.
-    """
-    path = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
-    if path is not None:
-        return path
-    reason = f"{name} is not installed."
+def absent(reason: str) -> NoReturn:
+    """Skip the test and say why; where SOFTGATE_REQUIRE_ALL=1 promises that nothing is absent, fail it."""
     if os.environ.get(REQUIRE_ALL) == "1":
-        pytest.fail(f"{reason} {REQUIRE_ALL}=1 wants every program present.")
+        pytest.fail(f"{reason} {REQUIRE_ALL}=1 wants nothing absent.")
     pytest.skip(f"{reason} {REQUIRE_ALL}=1 makes this a failure.")
+
+
+def tool(name: str) -> str:
+    """The path of a program; without it the test skips, or fails: see `absent`."""
+    path = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    return path or absent(f"{name} is not installed.")
