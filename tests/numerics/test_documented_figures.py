@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 
 from shared_data import clinc_logits
 from softgate.numerics import bias
-from softgate.numerics.activations import softmax
-from softgate.numerics.bias import biased_log_probabilities, fit_biased_temperature
+from softgate.numerics.activations import log_softmax, softmax
+from softgate.numerics.bias import fit_biased_temperature
 from softgate.numerics.confidence import energy, max_probability
 from softgate.numerics.conformal import conformal_quantile, least_ambiguous, mass_before
 from softgate.numerics.out_of_scope import area_under_roc, energy_gate
@@ -193,7 +193,7 @@ def test_what_shifts_are_worth(cells: Sequence[str], monkeypatch: pytest.MonkeyP
             monkeypatch.setattr(bias, "_PRIOR_DEVIATION", deviation)
             found = fit_biased_temperature(data["val"], data["y_val"], noise=fit.noise)
             shifts, temperature = found.bias, found.temperature
-        log_p = biased_log_probabilities(data["test"], temperature, shifts)
+        log_p = log_softmax(data["test"] / temperature + shifts)
         return three(-float(log_p[np.arange(len(log_p)), data["y_test"]].mean()))
 
     shown = [loss(deviation) for deviation in (None, 0.5, 1.0, 1000.0)]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.numerics.activations import Logits, log_softmax, softmax
+from softgate.numerics.activations import Logits, softmax
 from softgate.numerics.likelihood import row_blocks
 from softgate.numerics.targets import Targets, check_exclusive
 from softgate.numerics.temperature import TEMPERATURE_RANGE, fit_robust_temperature, fit_temperature
@@ -44,26 +44,6 @@ class BiasFit:
     """Standard error of ln T: how far it may be off because other rows might have come."""
     clamped: bool
     """Whether the temperature is an end of TEMPERATURE_RANGE."""
-
-
-def biased_log_probabilities(logits: Logits, temperature: float, bias: Floats) -> Floats:
-    """
-    Log-probabilities under a temperature and a shift of each class.
-
-    l[i] = log_softmax(z[i] / T + b)
-
-    Parameters
-    ----------
-    logits : array of shape (n_rows, n_classes)
-    temperature : float, > 0
-    bias : array of shape (n_classes,)
-        In nats.
-
-    Returns
-    -------
-    array of shape (n_rows, n_classes), float64, <= 0
-    """
-    return log_softmax(logits.astype(np.float64) / temperature + bias)
 
 
 def fit_biased_temperature(logits: Logits, targets: Targets, *, noise: float = 0.0) -> BiasFit:

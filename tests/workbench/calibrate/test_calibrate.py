@@ -109,6 +109,7 @@ def test_shifts_are_fitted_where_they_are_worth_it_and_only_there(tmp_path: Path
         richer = evidence(found)["temperature"]["richer"]
         assert richer["map"] == "bias"
         assert richer["chosen"] == (richer["gain"] > richer["standard_error"]) == (found.calibration.bias is not None)
+        assert richer["chosen"] == (name == "shifted")
         if name == "shifted":
             assert found.calibration.bias == pytest.approx(shift, abs=0.15)
 
@@ -246,8 +247,7 @@ def test_evaluation_is_on_rows_that_others_fitted(tmp_path: Path) -> None:
     assert told["gate"]["in_scope_rejected"] == pytest.approx(0.05, abs=0.015)
 
 
-def test_labels_that_only_the_fitted_rows_know_help_nobody_held_out(tmp_path: Path) -> None:
-    """Random labels: on the rows fitted a threshold might look good, held out it cannot."""
+def test_labels_at_random_are_refused(tmp_path: Path) -> None:
     random = np.random.default_rng(6)
     noise = random.integers(0, 4, len(LOGITS))
 
@@ -487,3 +487,21 @@ def test_a_worse_loss_is_not_laid_to_wrong_labels_where_none_was_found(tmp_path:
     assert found.calibration.noise == 0
     assert evidence(found)["quality"]["after"]["nll"] > evidence(found)["quality"]["before"]["nll"] + 0.01
     assert [doubt for doubt in found.doubts if "--plain" in doubt] == []
+
+
+def test_of_many_routes_that_keep_no_promise_a_few_are_named(tmp_path: Path) -> None:
+    random = np.random.default_rng(8)
+    labels = [f"label_{place}" for place in range(12)]
+    targets = np.repeat(np.arange(12), 100)
+    said = np.where(random.random(1200) < 0.6, targets, random.integers(0, 12, 1200))
+    logits = random.gumbel(size=(1200, 12)) + 6 * np.eye(12)[said]
+    folder = write_model(
+        tmp_path / "many", linear(np.eye(12, dtype=np.float32)), labels=labels, routing="precision = 0.9"
+    )
+    data = Examples(logits.tolist(), [(labels[target],) for target in targets], DIGEST)
+
+    with pytest.raises(DataInvalid) as caught:
+        calibrated(Model(read_bundle(folder), threads=1), data, per_route=True)
+
+    assert str(caught.value).count("does not keep") == 5
+    assert "7 more routes do not." in str(caught.value)

@@ -90,7 +90,6 @@ def _temperature(data: Data, found: Found) -> Mapping[str, Any]:
             "gain": richer.gain,
             "standard_error": richer.standard_error,
             "chosen": richer.chosen,
-            "why": None,
         },
     }
 

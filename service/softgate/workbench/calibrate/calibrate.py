@@ -13,7 +13,7 @@ from softgate.runtime.card import Card, Profile
 from softgate.runtime.repository import Model
 from softgate.workbench.calibrate import sealed
 from softgate.workbench.calibrate.account import Found, account
-from softgate.workbench.calibrate.doubts import doubts
+from softgate.workbench.calibrate.doubts import LOG_SOFTMAX, SOFTMAX, doubts
 from softgate.workbench.calibrate.fit import Fit, Recipe, fit, plain
 from softgate.workbench.calibrate.held_out import cross_fit, judge_apart
 from softgate.workbench.calibrate.judged import judge
@@ -136,9 +136,9 @@ def _no_gate(model: Model, rows: Labelled) -> str | None:
         return "the graph gives no raw logits, and probabilities do not say how familiar a row is"
     logits = rows.logits[rows.in_scope]
     if is_log_softmax(logits):
-        return "the graph exports log-softmax as logits: the softmax took away how familiar a row is"
+        return LOG_SOFTMAX
     if is_softmax(logits):
-        return "the graph exports probabilities as logits, and they do not say how familiar a row is"
+        return SOFTMAX
     return None
 
 

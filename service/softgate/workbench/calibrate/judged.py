@@ -45,8 +45,7 @@ class Judged:
 def judge(rows: Labelled, fit: Fit, *, grouping: Grouping, score: SetScore, with_energy: bool) -> Judged:
     """Block by block: beside the logits it takes little memory."""
     parts = [
-        _judge(rows.take(part), fit, grouping, score=score, with_energy=with_energy)  # type: ignore[arg-type]
-        for part in row_blocks(rows.logits)
+        _judge(rows.take(part), fit, grouping, score=score, with_energy=with_energy) for part in row_blocks(rows.logits)
     ]
     return Judged(**{part.name: np.concatenate([getattr(one, part.name) for one in parts]) for part in fields(Judged)})
 

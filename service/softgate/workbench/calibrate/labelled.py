@@ -39,7 +39,7 @@ class Labelled:
         """Shape (n_rows,). Where several labels may hold, a row of which none does is one like others."""
         return np.ones(len(self), dtype=bool) if self.several else self.truth != OUT_OF_SCOPE
 
-    def take(self, rows: NDArray[Any]) -> "Labelled":
+    def take(self, rows: NDArray[Any] | slice) -> "Labelled":
         return Labelled(self.logits[rows], self.truth[rows])
 
 

@@ -3,8 +3,8 @@ Limits: the numbers that a decision compares its scores with, each chosen to kee
 
 The gate, on energies of rows in scope; the set quantile, on rows in scope; the thresholds, on all rows past the gate
 but those that a threshold of the card decides.
-Temperature and gate are two numbers fitted to the same rows; that they cost the promise nothing that can be measured is
-tested by simulation on whole populations.
+Temperature, gate and, where they are chosen, the shifts of the classes are fitted to the same rows; that they cost the
+promise nothing that can be measured is tested by simulation on whole populations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,12 +58,6 @@ class Promise:
     """By route."""
     level: float = 0.0
     """The risk that each of these tests was given."""
-
-    @property
-    def kept(self) -> bool:
-        return all(
-            found.threshold is not None for found in (*self.own.values(), *([self.pooled] if self.pooled else []))
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,10 +43,12 @@ def _refused(name: str, promise: Promise, route: np.ndarray, routing: Routing, *
             f"none of them wrong, and the largest has {most}."
         )
         return
-    for place, found in promise.own.items():
-        if found.threshold is None:
-            name = routing.routes[place]
-            yield f"{profile}the route {name} does not keep {wanted}: {_seen(found, least, promise.level)}"
+    broken = [(place, found) for place, found in promise.own.items() if found.threshold is None]
+    for place, found in broken[:MOST_ROUTES_NAMED]:
+        name = routing.routes[place]
+        yield f"{profile}the route {name} does not keep {wanted}: {_seen(found, least, promise.level)}"
+    if len(broken) > MOST_ROUTES_NAMED:
+        yield f"{profile}{len(broken) - MOST_ROUTES_NAMED} more routes do not."
     if promise.pooled is not None and promise.pooled.threshold is None:
         who = "the routes without a threshold of their own do not" if promise.own else "the rows do not"
         yield f"{profile}{who} carry {wanted}: {_seen(promise.pooled, least, promise.level)}"

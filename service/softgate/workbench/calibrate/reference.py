@@ -10,6 +10,7 @@ from softgate.numerics.histogram import CONFIDENCE_EDGES, count_in_bins
 from softgate.numerics.likelihood import row_blocks
 from softgate.policy.classifier import score
 from softgate.policy.decision import Routing, decide, decide_labels
+from softgate.runtime.card import MULTI_LABEL
 from softgate.types import Action, Floats, Reason
 from softgate.workbench.calibrate.fit import Fit
 from softgate.workbench.calibrate.labelled import Labelled
@@ -52,7 +53,7 @@ def reference(rows: Labelled, fit: Fit, routing: Routing, *, with_energy: bool) 
 def _scored(
     logits: NDArray[np.floating], fit: Fit, routing: Routing, *, with_energy: bool
 ) -> Mapping[str, NDArray[Any]]:
-    several = fit.recipe.activation == "sigmoid"
+    several = fit.recipe.activation == MULTI_LABEL
     scores = score(
         logits,
         activation=fit.recipe.activation,
