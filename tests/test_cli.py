@@ -192,6 +192,7 @@ def test_a_dry_run_says_what_would_change_within_80_columns(words: Path, tmp_pat
 
     shown = run("calibrate", words, "--data", data, "--dry-run", COLUMNS="80").stdout.splitlines()
 
+    assert any("Is it calibrated?" in line for line in shown)
     assert max(map(len, shown)) <= 80
     (whole,) = [line for line in shown if " decisions change " in line and "Profile" not in line]
     start = next(number for number, line in enumerate(shown) if line.split() == ["from", "to", "rows"]) + 1

@@ -298,3 +298,13 @@ def test_inputs_are_shown_only_from_the_file_judged_on(tmp_path: Path) -> None:
     first = subject.evidence["mistakes"][0]["row"]
     assert f"secret {first}<" in page(with_inputs(judged, path))
     assert f"secret {first}\n" in re.sub(" +\n", "\n", terminal(with_inputs(judged, path)))
+
+
+def test_inputs_of_rows_with_several_labels_are_shown(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"text": "two things at once", "labels": ["a", "b"]}\n{"text": "nothing", "labels": []}\n')
+    told = {"data": {"sha256": sha256(data.read_bytes()), "rows": 2, "multi_label": True}}
+    mistakes = [{"row": 1, "label": ["a", "b"], "predicted": "c", "confidence": 0.9}]
+    judged = replace(whole(*made_up()), evidence={**told, "mistakes": mistakes})
+
+    assert with_inputs(judged, data).inputs == {1: "two things at once"}

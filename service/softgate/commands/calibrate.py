@@ -1,5 +1,6 @@
 """`softgate calibrate`."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,10 @@ def run(
             progress.print(Text(" Comparing with the calibration in force", "dim"))
             change = compare(model, _in_force(model.bundle), found.calibration, found.rows)
     if change is not None:
-        _print_change(change)
+        report.show_answers(subject(dataclasses.replace(model.bundle, calibration=found.calibration)), console)
         for doubt in found.doubts:
             warn(doubt)
+        _print_change(change)
         console.print(Text("\n Nothing was written."))
         return
     # Not before the rows have been labelled: until then one of them may be none that the model takes.

@@ -8,7 +8,7 @@ from softgate.numerics.conformal import SET_SCORES
 from softgate.numerics.out_of_scope import is_log_softmax, is_softmax
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.decision import Routing, routing
-from softgate.runtime.calibration import DEFAULT_PROFILE, DEFAULT_SET_SCORE, Calibration, seal
+from softgate.runtime.calibration import DEFAULT_PROFILE, DEFAULT_SET_SCORE, Calibration, canonical, seal, sha256
 from softgate.runtime.card import Card, Profile
 from softgate.runtime.repository import Model
 from softgate.workbench.calibrate import sealed
@@ -107,7 +107,8 @@ def calibrate(model: Model, data: Data, apart: Data | None, *, options: Options,
     served = routing(card.routing, calibration, bundle.labels, multi_label=card.multi_label)
     values["reference"] = reference(rows, fitted, served, with_energy=aims.no_gate is None)
     values["evidence"] = account(bundle, data, apart, found)
-    return Calibrated(calibration, rows, seal(values), doubts(found, rows, values["evidence"]["quality"]))
+    told = replace(calibration, evidence=values["evidence"], digest=sha256(canonical(values)))
+    return Calibrated(told, rows, seal(values), doubts(found, rows, values["evidence"]["quality"]))
 
 
 def _fitted(recipe: Recipe, rows: Labelled) -> Fit:

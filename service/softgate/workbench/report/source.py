@@ -39,7 +39,7 @@ def with_inputs(subject: Subject, path: Path) -> Subject:
     """The same with the inputs of its mistakes. Raises DataInvalid, also where `path` is not the file they are from."""
     if path.suffix.lower() == ".npz":
         raise DataInvalid(f"{path}: holds logits, so there are no inputs to show.")
-    examples = read_examples(path)
+    examples = read_examples(path, multi_label=subject.multi_label)
     data = subject.part("data")
     # Mistakes are found on the rows judged on.
     expected = (data.get("eval") or data).get("sha256")
