@@ -3,15 +3,15 @@ Drift: how far a window of live counts lies from the reference, and how far chan
 
 Convention, for every function here:
 
-    reference.shape == window.shape == (n_bins,), counts over the same bins, each with at least one observation in all
-    upper_edges.shape == (n_bins - 1,), ascending, for statistics that measure along the axis: the bins' inner edges
-    m and n: the observations of the reference and of the window
+    reference.shape == window.shape == (n_bins,), counts over the same bins, m and n observations in all, both >= 1
+    upper_edges.shape == (n_bins - 1,), ascending; what lies above the last of them is taken to lie on it
+    all in DRIFT_STATISTICS take the three of them, whether they look at the edges or not
 
-A statistic comes with its noise floor: what it is on average between two samples of these
-sizes from one distribution. Whether a number is alarming is policy. ValueError is raised for
-counts that break the convention.
+Each number comes with what chance alone makes of it at these sample sizes. Whether it is alarming is
+policy. ValueError is raised for counts that break the convention.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -54,7 +54,6 @@ def population_stability_index(reference: Counts, window: Counts, upper_edges: E
     ----------
     reference, window : counts of shape (n_bins,)
         One half is added to every bin of both, so that an empty bin gives a large number, not infinity.
-    upper_edges : not looked at
 
     Returns
     -------
@@ -82,7 +81,6 @@ def jensen_shannon_divergence(reference: Counts, window: Counts, upper_edges: Ed
     ----------
     reference, window : counts of shape (n_bins,)
         Smoothed as in PSI.
-    upper_edges : not looked at
 
     Returns
     -------
@@ -109,7 +107,6 @@ def kolmogorov_smirnov(reference: Counts, window: Counts, upper_edges: Edges) ->
     Parameters
     ----------
     reference, window : counts of shape (n_bins,)
-    upper_edges : not looked at
 
     Returns
     -------
@@ -136,7 +133,6 @@ def wasserstein(reference: Counts, window: Counts, upper_edges: Edges) -> Distan
     ----------
     reference, window : counts of shape (n_bins,)
     upper_edges : array of shape (n_bins - 1,)
-        What lies above the last is taken to lie on it.
 
     Returns
     -------
@@ -187,7 +183,7 @@ def mean_shift(reference: tuple[float, float, int], window: tuple[float, float, 
     """
     How far the mean has moved.
 
-    z = (mean_w - mean_r) / sqrt(var_w / n + var_r / m)
+    z = (mean_w - mean_r) / sqrt(v * (1 / m + 1 / n)), v = the variance of both together
 
     Parameters
     ----------
@@ -196,29 +192,33 @@ def mean_shift(reference: tuple[float, float, int], window: tuple[float, float, 
     Returns
     -------
     Shift
-        In the unit of the mean; z is 0 where nothing varies and nothing moved, infinite where it moved all the same.
+        In the unit of the mean.
 
     References
     ----------
-    Welch (1947), with the normal in place of Student's distribution: windows have hundreds of rows.
+    Student (1908), with the normal in place of his distribution. The variance is that of both together: a window of 50
+    confidences may hold none that is low, and by its own variance it would be far off 40 times as often as p says.
     """
     (mean_r, deviation_r, m), (mean_w, deviation_w, n) = reference, window
     if m < 1 or n < 1:
         raise ValueError(f"Expected at least one observation on both sides; got {m} and {n}.")
-    return _shift(mean_w - mean_r, float(np.sqrt(deviation_w**2 / n + deviation_r**2 / m)))
+    # What is less is rounding, and would count for much where nothing varies.
+    value = 0.0 if math.isclose(mean_r, mean_w, rel_tol=1e-9) else mean_w - mean_r
+    share = n / (m + n)
+    variance = (1 - share) * deviation_r**2 + share * deviation_w**2 + share * (1 - share) * value**2
+    return _shift(value, variance * (1 / m + 1 / n))
 
 
 def deviation_shift(reference: Counts, window: Counts, upper_edges: Edges) -> Shift:
     """
-    How far the standard deviation has moved.
+    How far the standard deviation has moved, each bin's mass at its upper edge.
 
-    z = (s_w - s_r) / sqrt(v * (1 / m + 1 / n)),  v = (mu_4 - s^4) / (4 s^2) of both together
+    z = (s_w - s_r) / sqrt(v_m + v_n), v_k = ((mu_4 - s^4) / k + 2 s^4 / k^2) / (4 s^2), s and mu_4 of both together
 
     Parameters
     ----------
     reference, window : counts of shape (n_bins,)
     upper_edges : array of shape (n_bins - 1,)
-        Each bin's mass lies on its upper edge; what lies above the last is taken to lie on it.
 
     Returns
     -------
@@ -227,16 +227,18 @@ def deviation_shift(reference: Counts, window: Counts, upper_edges: Edges) -> Sh
 
     References
     ----------
-    The variance of a sample variance is (mu_4 - s^4) / n, and that of its root follows by the delta method: Cramer
-    (1946), "Mathematical methods of statistics". Of both together, since a small window may have no spread at all.
+    Cramer (1946), "Mathematical methods of statistics": the variance of a sample variance; by the delta method, that of
+    its root.
     """
     _check(reference, window)
     points = np.append(upper_edges, upper_edges[-1:])
-    spread_r, spread_w = (np.sqrt(_central_moment(counts, points, 2)) for counts in (reference, window))
-    variance = _central_moment(reference + window, points, 2)
-    fourth = _central_moment(reference + window, points, 4)
-    v = max(0.0, fourth - variance**2) / (4 * variance) if variance > 0 else 0.0
-    return _shift(float(spread_w - spread_r), float(np.sqrt(v * _noise(reference, window))))
+    value = np.sqrt(_central_moment(window, points, 2)) - np.sqrt(_central_moment(reference, points, 2))
+    variance, fourth = (_central_moment(reference + window, points, order) for order in (2, 4))
+    if variance == 0:
+        return _shift(0.0, 0.0)
+    sizes = np.array([reference.sum(), window.sum()], dtype=np.float64)
+    squares = np.maximum(fourth - variance**2, 0.0) / sizes + 2 * variance**2 / sizes**2
+    return _shift(float(value), float(squares.sum() / (4 * variance)))
 
 
 def _central_moment(counts: Counts, points: Edges, order: int) -> float:
@@ -244,8 +246,8 @@ def _central_moment(counts: Counts, points: Edges, order: int) -> float:
     return float(share @ (points - share @ points) ** order)
 
 
-def _shift(value: float, error: float) -> Shift:
-    z = value / error if error > 0 else float(np.sign(value)) * np.inf if value else 0.0
+def _shift(value: float, variance: float) -> Shift:
+    z = value / math.sqrt(variance) if variance > 0 else 0.0
     return Shift(value, z, float(2 * ndtr(-abs(z))))
 
 
