@@ -14,10 +14,10 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from softgate.policy.classifier import Classifier
-from softgate.policy.monitor import Monitor, fields
+from softgate.policy.monitor.axes import axes
+from softgate.policy.monitor.counts import apart
 from softgate.runtime.calibration import bindings, seal
 from softgate.runtime.card import bound_parts
-from softgate.runtime.counts import Layout
 from softgate.runtime.repository import Model, read_bundle
 
 LABELS = ("transfer", "balance", "weather", "joke")
@@ -177,9 +177,7 @@ def write_calibration(folder: Path, **values: object) -> None:
 def load_classifier(folder: Path, *, clock: Callable[[], float] = lambda: 0.0, max_rows: int = 1024) -> Classifier:
     """The folder's model, ready to answer, its counts in an array of its own."""
     bundle = read_bundle(folder)
-    layout = Layout({"model": fields(n_labels=len(bundle.labels))})
-    monitor = Monitor(layout.view(np.zeros(layout.width), "model"))
-    return Classifier(Model(bundle, threads=1), monitor, clock=clock, max_rows=max_rows)
+    return Classifier(Model(bundle, threads=1), apart(axes(bundle)), clock=clock, max_rows=max_rows)
 
 
 def _model(

@@ -11,6 +11,7 @@ from typer.main import get_command
 
 import softgate.numerics
 from calibrating import LOGITS, calibrated, examples, model, pairs
+from graphs import linear, write_model
 from servers import Served, served
 from softgate.numerics.activations import ACTIVATIONS
 from softgate.runtime.inputs import INPUTS
@@ -49,7 +50,16 @@ def test_every_error_code_with_its_status() -> None:
 
 
 def test_every_metric(tmp_path: Path) -> None:
-    with served(ROOT / "models" / "clinc150") as server:
+    """Of a calibrated model, of one whose labels may hold at once, of one whose routes have thresholds of their own."""
+    for shipped in ("clinc150", "hotel-requests"):
+        (tmp_path / shipped).symlink_to(ROOT / "models" / shipped)
+    write_model(
+        tmp_path / "own",
+        linear(np.eye(4, dtype=np.float32)),
+        name="own",
+        routing="threshold = 0.5\nthresholds.joke = 0.9",
+    )
+    with served(tmp_path) as server:
         names = exported(server)
 
     assert first_cells(section("Metrics")) == names

@@ -44,11 +44,14 @@ def serve(
     workers: Annotated[
         int | None, typer.Option(min=1, max=256, help="Processes that share the port [SOFTGATE_WORKERS; 1].")
     ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Folder where drift detectors survive a restart [SOFTGATE_STATE_DIR; none].")
+    ] = None,
 ) -> None:
     """Serve over HTTP until told to stop."""
     from softgate.commands import serve as command
 
-    raise typer.Exit(command.run(folder, host=host, port=port, workers=workers))
+    raise typer.Exit(command.run(folder, host=host, port=port, workers=workers, state_dir=state_dir))
 
 
 @app.command()

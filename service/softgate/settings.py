@@ -1,5 +1,6 @@
 """The only reader of the environment. A command-line option overrides its variable."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
@@ -26,6 +27,9 @@ class Settings(BaseSettings):
     ] = 4096
     probe_seconds: Annotated[float, Field(ge=1, description="time that this may take")] = 60.0
     grace_seconds: Annotated[int, Field(ge=1, le=3600, description="time for requests under way at shutdown")] = 10
+    state_dir: Annotated[
+        Path | None, Field(description="folder where the drift detectors' state survives a restart; none: nowhere")
+    ] = None
     access_log: Annotated[
         Literal["none", "errors", "all"], Field(description="which requests are logged; errors: status 400 and above")
     ] = "errors"

@@ -11,8 +11,9 @@ from scipy.special import chdtrc, ndtr
 from scipy.stats import chi2_contingency, kstwobign, kurtosis, ttest_ind_from_stats, wasserstein_distance
 
 from replays import counted, in_scope, out_of_scope
-from softgate.numerics.drift import DRIFT_STATISTICS, Distance, Shift, chi_squared, deviation_shift, mean_shift
+from softgate.numerics.drift import DRIFT_STATISTICS, Distance, chi_squared
 from softgate.numerics.histogram import CONFIDENCE_EDGES, Counts, Edges, count_in_bins
+from softgate.numerics.shift import Shift, deviation_shift, mean_shift
 
 MODELS = ["minilm_lr", "tfidf_svc"]
 EDGES = np.array([0.25, 0.5, 1.0])

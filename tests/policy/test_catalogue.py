@@ -6,7 +6,8 @@ import pytest
 from graphs import linear, write_model, write_text_model
 from softgate.errors import GraphInvalid, NotReady, UnknownModel, UnknownVersion
 from softgate.policy.catalogue import LOADING, Catalogue, section
-from softgate.policy.monitor import fields
+from softgate.policy.monitor.axes import axes
+from softgate.policy.monitor.counts import fields
 from softgate.runtime.counts import Layout
 from softgate.runtime.repository import find_bundles
 
@@ -15,7 +16,7 @@ EYE = np.eye(4, dtype=np.float32)
 
 def catalogue(folder: Path) -> Catalogue:
     bundles = find_bundles(folder)
-    layout = Layout({section(bundle): fields(n_labels=len(bundle.labels)) for bundle in bundles})
+    layout = Layout({section(bundle): fields(axes(bundle)) for bundle in bundles})
     row = np.zeros(layout.width)
     return Catalogue(bundles, lambda name: layout.view(row, name))
 

@@ -30,12 +30,11 @@ def test_a_calibration_without_the_optional_parts_has_none_of_them(tmp_path: Pat
     calibration = read(tmp_path)
 
     assert (calibration.temperature, calibration.bias, calibration.set_quantile) == (1.0, None, None)
-    assert (calibration.set_score, calibration.route_thresholds, calibration.reference) == ("topp", {}, {})
+    assert (calibration.set_score, calibration.route_thresholds, calibration.reference) == ("topp", {}, None)
 
 
 def test_a_softmax_has_a_bias_quantiles_by_label_and_thresholds_by_route(tmp_path: Path) -> None:
     thresholds = {"default": {"banking": 0.5, "joke": 1}, "bold": {"banking": 0.1}}
-    reference = {"edges": [0, 0.5, 1], "counts": {"confidence": [3, 4]}}
 
     calibration = read(
         tmp_path,
@@ -43,11 +42,10 @@ def test_a_softmax_has_a_bias_quantiles_by_label_and_thresholds_by_route(tmp_pat
         set_score="lac",
         set_quantile=[0, 0.5, 0.9, 1],
         route_thresholds=thresholds,
-        reference=reference,
     )
 
     assert (calibration.bias, calibration.set_quantile) == ((0.0, -1.5, 1e9, 2.0), (0.0, 0.5, 0.9, 1.0))
-    assert (calibration.set_score, calibration.reference) == ("lac", reference)
+    assert (calibration.set_score, calibration.reference, calibration.written_reference) == ("lac", None, {})
     assert calibration.route_thresholds == thresholds
 
 

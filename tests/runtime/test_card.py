@@ -80,7 +80,7 @@ def refusal(folder: Path, text: str) -> list[str]:
 def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
     card = read(tmp_path, WHOLE)
 
-    assert (card.name, card.activation, card.version, card.alarm_every) == ("clinc150", "entmax15", 2, 500)
+    assert (card.name, card.activation, card.version, card.monitoring.alarm_every) == ("clinc150", "entmax15", 2, 500)
     assert card.input == InputCard("text", TextKeys("ids", 64, attention_mask=None, token_type_ids=None))
     assert card.output == OutputCard(kind="log_probabilities", tensor="scores")
     assert card.routing == RoutingCard(
@@ -103,7 +103,7 @@ def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
 def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) -> None:
     card = read(tmp_path, SHORT)
 
-    assert (card.version, card.alarm_every) == (None, 10_000)
+    assert (card.version, card.monitoring.alarm_every) == (None, 10_000)
     assert card.input == InputCard("tensor", TensorKeys(tensor=None, columns=None, missing=None))
     assert card.output == OutputCard(kind="logits", tensor=None)
     assert card.routing == RoutingCard(
@@ -192,7 +192,11 @@ def test_a_mistake_in_what_a_card_must_say_is_named_once(old: str, new: str, mes
         ("priority = 'a'", "routing.priority: got 'a', wanted a list of different strings."),
         ("priority = ['a', 'a']", "routing.priority: got ['a', 'a'], wanted a list of different strings."),
         ("[output]\ntensor = 3", "output.tensor: got 3, wanted a string."),
-        ("[monitoring]\nwindow = 3", "monitoring.window: unknown key; known here: alarm_every."),
+        (
+            "[monitoring]\nwindow = 3",
+            "monitoring.window: unknown key; known here: alarm_every, below_threshold_above, clarify_above, "
+            "mean_confidence_above, mean_confidence_below, non_finite_above.",
+        ),
         ("threshhold = 0.7", "routing.threshhold: unknown key; did you mean threshold?"),
         ("[ruoting]", "ruoting: unknown key; did you mean routing?"),
         ("[output]\nkind = 'z'", "output.kind: got 'z', wanted one of logits, probabilities, log_probabilities."),

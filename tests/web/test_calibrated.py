@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 from scipy.special import expit, logsumexp, softmax
 
 from graphs import LABELS, linear, write_calibration, write_model
+from references import write_referenced
 from servers import Served, command, environment, served
 
 BANKING = {"transfer": "banking", "balance": "banking"}
@@ -19,7 +20,7 @@ ROW = [2.0, 1.0, 1.5, 0.0]
 BIAS = [0.0, 0.0, 1.5, 0.0]
 TEMPERATURES = [0.5, 1.0, 2.0, 4.0]
 PARTS: dict[str, dict[str, Any]] = {
-    "biased": {"temperature": 2.0, "bias": BIAS, "reference": {"edges": [0, 1], "counts": [5]}},
+    "biased": {"temperature": 2.0, "bias": BIAS},
     "several": {"temperature": TEMPERATURES, "route_thresholds": {"default": {"joke": 0.9}}},
     "sets": {"set_score": "lac", "set_quantile": [0.5, 0.5, 0.5, 0.9], "thresholds": {"default": 1.0}},
     "routes": {"thresholds": {"default": 0.9}, "route_thresholds": {"default": {"banking": 0.5}}},
@@ -35,7 +36,10 @@ def write(folder: Path, name: str, **parts: Any) -> Path:
         routing="threshold = 0.7" if name == "biased" else "",
         routes=BANKING,
     )
-    write_calibration(folder, **parts)
+    if name == "biased" and parts == PARTS[name]:
+        write_referenced(folder, np.array([ROW]), **parts)
+    else:
+        write_calibration(folder, **parts)
     return folder
 
 
@@ -122,16 +126,24 @@ def test_the_model_shows_every_part_in_the_published_form(server: Served, name: 
         "reference": {},
     }
     expected = {"temperature": 1.0, "thresholds": {}, **nothing, **PARTS[name]}
-    assert {key: shown["calibration_detail"][key] for key in expected} == expected
+    detail = shown["calibration_detail"]
+    if name == "biased":
+        expected["reference"] = detail["reference"]
+        assert detail["reference"]["rows"] == 1
+    assert {key: detail[key] for key in expected} == expected
 
 
 def test_the_temperature_of_each_label_is_exposed_where_it_has_one(server: Served) -> None:
     found = {name: value for name, value in server.metrics().items() if name.startswith("softgate_temperature")}
 
+    def series(model: str, label: str = "") -> str:
+        calibration = server.client.get(f"/v1/models/{model}").json()["calibration"]
+        return f'softgate_temperature{{calibration="{calibration}",{label}model="{model}",version="1"}}'
+
     of_labels = zip(LABELS, TEMPERATURES, strict=True)
-    several = {f'softgate_temperature{{label="{label}",model="several",version="1"}}': t for label, t in of_labels}
+    several = {series("several", f'label="{label}",'): t for label, t in of_labels}
     of_models = {"biased": 2.0, "sets": 1.0, "routes": 1.0}
-    assert found == several | {f'softgate_temperature{{model="{m}",version="1"}}': t for m, t in of_models.items()}
+    assert found == several | {series(model): t for model, t in of_models.items()}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from graphs import LABELS, write_text_model
 from servers import Served, served
 from softgate.numerics.histogram import CONFIDENCE_EDGES
 from softgate.types import Action, Reason
-from softgate.web.metrics import DECISIONS
+from softgate.web.metrics.predictions import DECISIONS
 from tools import tool
 
 TEXTS = ["send money", "account balance", "rain sun rain", "joke laugh", "nothing known", "send rain", "sun"]
@@ -38,7 +38,7 @@ def test_a_thousand_requests_later_every_count_is_exact(tmp_path: Path) -> None:
         scrape = server.metrics()
 
     def count(name: str, **more: str) -> float:
-        extra = {"model": "toy", "version": "1", **more}
+        extra = {"calibration": "", "model": "toy", "version": "1", **more}
         return scrape[
             f"{name}{{{','.join(f'{key}={value!r}' for key, value in sorted(extra.items()))}}}".replace("'", '"')
         ]

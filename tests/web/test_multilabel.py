@@ -109,13 +109,15 @@ def test_how_many_hold_is_counted_and_every_one_of_them(server: Served) -> None:
     def gained(name: str) -> float:
         return after[name] - before[name]
 
+    calibration = server.client.get("/v1/models/fitted").json()["calibration"]
+    known = f'calibration="{calibration}"'
     at = 'model="fitted",version="1"'
-    assert gained(f"softgate_held_labels_count{{{at}}}") == 3
-    assert gained(f"softgate_held_labels_sum{{{at}}}") == 5
+    assert gained(f"softgate_held_labels_count{{{known},{at}}}") == 3
+    assert gained(f"softgate_held_labels_sum{{{known},{at}}}") == 5
     assert not any(name.startswith("softgate_held_labels") and 'model="one"' in name for name in after)
-    reason = 'softgate_decisions_total{action="fallback",model="fitted",reason="no_label",version="1"}'
+    reason = f'softgate_decisions_total{{action="fallback",{known},model="fitted",reason="no_label",version="1"}}'
     assert gained(reason) == 1
-    labels = [f'softgate_predicted_labels_total{{label="{label}",{at}}}' for label in LABELS]
+    labels = [f'softgate_predicted_labels_total{{{known},label="{label}",{at}}}' for label in LABELS]
     assert [gained(name) for name in labels] == [2, 2, 1, 0]
 
 

@@ -99,7 +99,9 @@ def test_logits_that_are_not_finite_fall_back_in_valid_json(server: Served) -> N
         "reason": "non_finite",
     }
     assert good["label"] == "joke"
-    name = 'softgate_decisions_total{action="fallback",model="logarithm",reason="non_finite",version="1"}'
+    name = (
+        'softgate_decisions_total{action="fallback",calibration="",model="logarithm",reason="non_finite",version="1"}'
+    )
     assert after[name] - before[name] == 1
 
 

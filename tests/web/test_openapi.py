@@ -14,12 +14,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servers import Served
 from softgate.policy.catalogue import Catalogue
+from softgate.policy.monitor.board import Board
 from softgate.runtime.counts import Counts
 from softgate.runtime.repository import find_bundles
 from softgate.settings import Settings
 from softgate.web import errors
 from softgate.web.app import Parts, create_api, create_app
-from softgate.web.metrics import Exposition, layout, web_counts
+from softgate.web.metrics.exposition import Exposition
+from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.middleware import REQUEST_ID_KEY
 from softgate.web.protocols import PROTOCOLS
 from softgate.web.protocols.native import PredictBody
@@ -88,6 +90,7 @@ def test_problems_are_of_the_published_form(
     [
         ("/v1/models", "/v1/models"),
         ("/v1/models/words", "/v1/models/{model}"),
+        ("/v1/models/words/drift", "/v1/models/{model}/drift"),
         ("/livez", "/livez"),
         ("/readyz?verbose", "/readyz"),
     ],
@@ -142,6 +145,8 @@ def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> No
         "/v1/models/{model}/versions/{version}/rank",
         "/v1/models",
         "/v1/models/{model}",
+        "/v1/models/{model}/drift",
+        "/v1/models/{model}/drift/acknowledge",
         "/livez",
         "/readyz",
         "/metrics",
@@ -169,11 +174,13 @@ def test_the_docs_page_asks_nothing_of_another_host(server: Served) -> None:
 def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -> None:
     bundles = find_bundles(models)
     counts = Counts(layout(bundles), n_rows=1)
+    board = Board(bundles, counts, now=time.monotonic())
     catalogue = Catalogue(bundles, lambda section: counts.layout.view(counts.row(0), section))
     catalogue.load(threads=1, clock=time.monotonic, max_rows=10)
     parts = Parts(
         catalogue=catalogue,
-        exposition=Exposition(bundles, counts),
+        board=board,
+        exposition=Exposition(board, time.monotonic),
         counts=web_counts(counts, worker=0),
         settings=Settings(),
         threads=1,

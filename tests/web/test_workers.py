@@ -23,7 +23,7 @@ from servers import Served, command, environment, served, started
 from softgate.errors import StartupFailed
 from softgate.web.server import EXIT_STARTUP_FAILED, bind, url
 
-REQUESTS = 'softgate_requests_total{model="toy",version="1"}'
+REQUESTS = 'softgate_requests_total{calibration="",model="toy",version="1"}'
 STARTS = "softgate_worker_starts_total"
 
 
@@ -108,7 +108,7 @@ def test_one_scrape_holds_the_counts_of_both_workers(folder: Path) -> None:
         scrapes = [server.metrics() for _ in range(4)]
 
         assert [scrape[REQUESTS] for scrape in scrapes] == [200] * 4
-        assert scrapes[0]['softgate_rows_total{model="toy",version="1"}'] == 400
+        assert scrapes[0]['softgate_rows_total{calibration="",model="toy",version="1"}'] == 400
         assert scrapes[0][STARTS] == 2
 
 

@@ -16,7 +16,7 @@ from graphs import LABELS, bag_of_words, graph, linear, softmax_of, tensor, word
 from softgate.commands import init
 from softgate.commands.check import check
 from softgate.errors import CardInvalid, GraphInvalid, ModelError
-from softgate.runtime.card import Profile, RoutingCard, ServingCard, read_card
+from softgate.runtime.card import MonitoringCard, Profile, RoutingCard, ServingCard, read_card
 from softgate.runtime.contained import Limits
 from softgate.runtime.repository import Model, read_bundle
 from softgate.workbench.answers import FAILED
@@ -288,8 +288,12 @@ def test_the_card_mentions_every_key(tmp_path: Path, activation: str, kind: str)
     text = (folder / "classifier.toml").read_text()
 
     card = read_card(folder / "classifier.toml")
-    keys = {field.name for part in (RoutingCard, ServingCard, type(card.input.keys)) for field in fields(part)}
-    keys |= {"name", "activation", "version", "kind", "alarm_every", "fallback"}
+    keys = {
+        field.name
+        for part in (RoutingCard, ServingCard, MonitoringCard, type(card.input.keys))
+        for field in fields(part)
+    }
+    keys |= {"name", "activation", "version", "kind", "fallback"}
     # A single label never holds beside another.
     keys -= set() if activation == "sigmoid" else {"priority"}
     missing = {key for key in keys if not re.search(rf"^#? ?\[?(routing\.)?{key}\b", text, re.MULTILINE)}

@@ -15,8 +15,8 @@ from softgate.errors import InvalidInput
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.classifier import Classifier
 from softgate.policy.decision import in_order, target
-from softgate.policy.monitor import Monitor, fields
-from softgate.runtime.counts import Counts, Layout
+from softgate.policy.monitor.axes import axes
+from softgate.policy.monitor.counts import apart
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import Model, read_bundle
 from softgate.types import Action, Predictions, Reason, View
@@ -58,10 +58,7 @@ def _values(row: str, classifier: Classifier) -> Sequence[Any]:
 
 def _classifier(folder: Path) -> Classifier:
     model = Model(read_bundle(folder), threads=usable_cpus())
-    layout = Layout({"model": fields(n_labels=len(model.bundle.labels))})
-    counts = Counts(layout, n_rows=1)
-    monitor = Monitor(layout.view(counts.row(0), "model"))
-    return Classifier(model, monitor, clock=time.monotonic, max_rows=1)
+    return Classifier(model, apart(axes(model.bundle)), clock=time.monotonic, max_rows=1)
 
 
 def _print_prediction(classifier: Classifier, predictions: Predictions, view: View) -> None:

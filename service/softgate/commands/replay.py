@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
@@ -16,8 +15,8 @@ from softgate.commands.screen import say
 from softgate.errors import InvalidInput
 from softgate.policy.classifier import Classifier
 from softgate.policy.decision import profile_row
-from softgate.policy.monitor import Monitor, fields
-from softgate.runtime.counts import Layout
+from softgate.policy.monitor.axes import axes
+from softgate.policy.monitor.counts import apart
 from softgate.runtime.repository import Model, read_bundle
 from softgate.types import Action, Decisions, Reason, View
 from softgate.web.protocols.predictions import encode_lines
@@ -69,10 +68,8 @@ def summary(tally: Tally) -> str:
 
 def _classifier(folder: Path) -> Classifier:
     model = Model(read_bundle(folder), threads=1, tried=False)
-    layout = Layout({"model": fields(n_labels=len(model.bundle.labels))})
     # Nothing is counted: a replay is no traffic.
-    monitor = Monitor(layout.view(np.zeros(layout.width), "model"))
-    return Classifier(model, monitor, clock=time.monotonic, max_rows=1)
+    return Classifier(model, apart(axes(model.bundle)), clock=time.monotonic, max_rows=1)
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from softgate.settings import read_settings
 from softgate.web import server, supervisor
 
 
-def run(folder: Path, *, host: str | None, port: int | None, workers: int | None) -> int:
+def run(folder: Path, *, host: str | None, port: int | None, workers: int | None, state_dir: Path | None) -> int:
     """Until told to stop; returns the exit code. None leaves a setting to the environment."""
-    settings = read_settings(host=host, port=port, workers=workers)
+    settings = read_settings(host=host, port=port, workers=workers, state_dir=state_dir)
     bundles = find_bundles(folder)
     limits = Limits(memory_bytes=settings.probe_memory_mb * 2**20, seconds=settings.probe_seconds)
     for bundle in bundles:

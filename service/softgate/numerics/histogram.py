@@ -39,3 +39,38 @@ def count_in_bins(values: NDArray[np.float64], edges: Edges) -> Counts:
     The bounds of a Prometheus histogram ("le": less or equal), not those of `numpy.histogram`.
     """
     return np.bincount(np.searchsorted(edges, values, side="left"), minlength=len(edges) + 1)
+
+
+def coarsen(counts: NDArray[np.floating] | Counts, edges: Edges, coarse: Edges) -> NDArray[np.float64]:
+    """
+    Counts over fewer edges: each bin added to the one that holds it.
+
+    Parameters
+    ----------
+    counts : array of shape (n_edges + 1,)
+    edges : array of shape (n_edges,)
+    coarse : array of shape (n_coarse,)
+        Some of `edges`.
+
+    Returns
+    -------
+    array of shape (n_coarse + 1,)
+        The same sum.
+
+    Raises
+    ------
+    ValueError
+        A coarse edge is not among the edges: then what lies in its bin is not known.
+    """
+    if not np.isin(coarse, edges).all():
+        raise ValueError("Expected the coarse edges to be among the edges; got some that lie inside a bin.")
+    place = np.append(np.searchsorted(coarse, edges), len(coarse))
+    return np.asarray(np.bincount(place, weights=counts, minlength=len(coarse) + 1), dtype=np.float64)
+
+
+def check_pair(reference: Counts, window: Counts) -> None:
+    """Raises ValueError unless both are counts over the same bins, of one observation or more."""
+    if reference.shape != window.shape or reference.ndim != 1:
+        raise ValueError(f"Expected counts over the same bins; got shapes {reference.shape} and {window.shape}.")
+    if reference.sum() == 0 or window.sum() == 0:
+        raise ValueError("Expected at least one observation in each histogram; got none.")

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from softgate.errors import NotReady, SoftgateError, UnknownModel, UnknownVersion
 from softgate.policy.classifier import Classifier
-from softgate.policy.monitor import Monitor
+from softgate.policy.monitor.axes import axes
+from softgate.policy.monitor.counts import Monitor
 from softgate.runtime.repository import Bundle, Model
 from softgate.types import Floats
 
@@ -34,7 +35,7 @@ class Catalogue:
             except SoftgateError as exc:
                 self.waiting[name] = str(exc)
                 raise
-            monitor = Monitor(self._counts(section(bundle)))
+            monitor = Monitor(self._counts(section(bundle)), axes(bundle))
             self.classifiers[name] = Classifier(model, monitor, clock=clock, max_rows=max_rows)
             del self.waiting[name]
 

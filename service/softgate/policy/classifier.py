@@ -18,7 +18,7 @@ from softgate.numerics.confidence import energy, entropy, entropy_of_labels, mar
 from softgate.numerics.selection import sample, top_k, top_p
 from softgate.numerics.temperature import apply_temperature
 from softgate.policy.decision import decide, decide_labels, profile_row, routing
-from softgate.policy.monitor import Monitor
+from softgate.policy.monitor.counts import Monitor
 from softgate.runtime.batcher import Batcher, Job
 from softgate.runtime.calibration import Calibration
 from softgate.runtime.card import MULTI_LABEL

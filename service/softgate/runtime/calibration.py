@@ -16,6 +16,7 @@ from typing import Any
 from softgate.errors import CalibrationInvalid
 from softgate.numerics.conformal import SET_SCORES
 from softgate.numerics.temperature import TEMPERATURE_RANGE
+from softgate.runtime.reference import Reference, read_reference
 from softgate.runtime.table import Table, shown
 from softgate.types import ModelFiles
 
@@ -60,8 +61,10 @@ class Calibration:
     """Which of `SET_SCORES` the quantile is of."""
     route_thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By profile, then by route, or by label where several may hold: before `thresholds`."""
-    reference: Mapping[str, Any] = field(default_factory=dict)
-    """What traffic is compared with, as it was written."""
+    reference: Reference | None = None
+    """What traffic is compared with."""
+    written_reference: Mapping[str, Any] = field(default_factory=dict)
+    """The same as it was written."""
 
     @property
     def id(self) -> str:
@@ -144,7 +147,6 @@ def _checked(values: Mapping[str, Any], path: Path, names: Names) -> Calibration
         table.note("bound_to", "missing; wanted a table.")
     table.table("bound_to")
     table.table("evidence")
-    table.table("reference")
     thresholds = table.table("thresholds")
     n_labels = len(names.labels)
     calibration = Calibration(
@@ -158,7 +160,8 @@ def _checked(values: Mapping[str, Any], path: Path, names: Names) -> Calibration
         bias=_bias(table, names),
         set_score=table.text("set_score", DEFAULT_SET_SCORE, one_of=tuple(SET_SCORES)),
         route_thresholds=_route_thresholds(table.table("route_thresholds"), names),
-        reference=values.get("reference", {}),
+        reference=read_reference(table.table("reference"), n_labels=n_labels),
+        written_reference=values.get("reference", {}),
     )
     if mistakes:
         raise CalibrationInvalid(f"{path}: " + f"\n{path}: ".join(mistakes))

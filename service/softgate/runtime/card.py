@@ -71,6 +71,18 @@ class ServingCard:
 
 
 @dataclass(frozen=True, slots=True)
+class MonitoringCard:
+    """The plain rules' bounds, shares of a window's rows; None: taken from the calibration's reference."""
+
+    alarm_every: int
+    mean_confidence_above: float
+    mean_confidence_below: float
+    non_finite_above: float
+    below_threshold_above: float | None
+    clarify_above: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Card:
     name: str
     activation: str
@@ -81,7 +93,7 @@ class Card:
     output: OutputCard
     routing: RoutingCard
     serving: ServingCard
-    alarm_every: int
+    monitoring: MonitoringCard
     raw: Mapping[str, Any]
     """The file's own values, as the API shows them."""
 
@@ -139,7 +151,7 @@ def _card(table: Table, raw: Mapping[str, Any]) -> Card:
         output=_output(table.table("output")),
         routing=_routing(table.table("routing")),
         serving=_serving(table.table("serving")),
-        alarm_every=_alarm_every(table.table("monitoring")),
+        monitoring=_monitoring(table.table("monitoring")),
         raw=raw,
     )
     table.finish()
@@ -226,7 +238,14 @@ def _serving(table: Table) -> ServingCard:
     return card
 
 
-def _alarm_every(table: Table) -> int:
-    rows: int = table.integer("alarm_every", 10_000, low=100, high=10**9)
+def _monitoring(table: Table) -> MonitoringCard:
+    card = MonitoringCard(
+        alarm_every=table.integer("alarm_every", 10_000, low=100, high=10**9),
+        mean_confidence_above=table.number("mean_confidence_above", 0.95, low=0.0, high=1.0),
+        mean_confidence_below=table.number("mean_confidence_below", 0.20, low=0.0, high=1.0),
+        non_finite_above=table.number("non_finite_above", 0.001, low=0.0, high=1.0),
+        below_threshold_above=table.number("below_threshold_above", None, low=0.0, high=1.0),
+        clarify_above=table.number("clarify_above", None, low=0.0, high=1.0),
+    )
     table.finish()
-    return rows
+    return card

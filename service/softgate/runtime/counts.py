@@ -5,6 +5,7 @@ Eight-byte stores are atomic and a cell has one writer, so there are no locks. A
 successor goes on in it, and there is no file to fill up a disk.
 """
 
+import math
 import mmap
 from collections.abc import Mapping
 
@@ -39,10 +40,8 @@ class Counts:
 
     def __init__(self, layout: Layout, *, n_rows: int) -> None:
         self.layout = layout
-        # mmap(-1) is anonymous and shared: no name, no file, inherited by fork.
-        memory = mmap.mmap(-1, max(1, n_rows * layout.width) * 8)
-        cells = np.frombuffer(memory, dtype=np.float64, count=n_rows * layout.width)
-        self._matrix: Floats = cells.reshape(n_rows, layout.width)
+        self.n_rows = n_rows
+        self._matrix = shared((n_rows, layout.width))
 
     def row(self, worker: int) -> Floats:
         row: Floats = self._matrix[worker]
@@ -51,3 +50,11 @@ class Counts:
     def total(self) -> Floats:
         """Shape (layout.width,): the sum over all workers, alive or dead."""
         return np.asarray(self._matrix.sum(axis=0))
+
+
+def shared(shape: tuple[int, ...]) -> Floats:
+    """Zeros in memory that forked processes share. Pages that nobody writes to take no room."""
+    size = math.prod(shape)
+    # mmap(-1) is anonymous and shared: no name, no file, inherited by fork.
+    cells = np.frombuffer(mmap.mmap(-1, max(1, size) * 8), dtype=np.float64, count=size)
+    return cells.reshape(shape)

@@ -87,13 +87,17 @@ class Table:
             return self._wrong(key, value, wanted, default)
         return tuple(value)
 
-    def numbers(self, key: str, default: Any = MISSING, *, low: float, high: float, lengths: Sequence[int]) -> Any:
-        """A list of so many numbers, as a tuple."""
-        wanted = f"a list of {' or '.join(map(str, lengths))}{_numbers('numbers', low, high)}"
+    def numbers(
+        self, key: str, default: Any = MISSING, *, low: float, high: float, lengths: Sequence[int] | None = None
+    ) -> Any:
+        """A list of so many numbers, or of any, as a tuple."""
+        so_many = "" if lengths is None else f" {' or '.join(map(str, lengths))}"
+        wanted = f"a list of{so_many}{_numbers('numbers', low, high)}"
         value = self._take(key, default, wanted)
         if value is default:
             return default
-        if not isinstance(value, list) or len(value) not in lengths or not all(_is_number(n, low, high) for n in value):
+        fits = isinstance(value, list) and (lengths is None or len(value) in lengths)
+        if not fits or not all(_is_number(n, low, high) for n in value):
             return self._wrong(key, value, wanted, default)
         return tuple(value)
 

@@ -15,10 +15,12 @@ from starlette.exceptions import HTTPException
 from softgate import __version__
 from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.catalogue import Catalogue
+from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
-from softgate.web import docs, errors, health, models
+from softgate.web import docs, drift, errors, health, models
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
-from softgate.web.metrics import CONTENT_TYPE, Exposition, WebCounts
+from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
+from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge, read_request
 from softgate.web.protocols import PROTOCOLS, Protocol
 from softgate.web.schema.problems import PROBLEMS, problems
@@ -38,6 +40,7 @@ class Parts:
     """What a worker's application is made of."""
 
     catalogue: Catalogue
+    board: Board
     exposition: Exposition
     counts: WebCounts
     settings: Settings
@@ -74,6 +77,7 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
     for published in PUBLISHED:
         _publish(api, published, protocols[published.protocol], parts)
     api.include_router(models.routes(parts.catalogue))
+    api.include_router(drift.routes(parts.catalogue, parts.board, parts.clock))
     api.include_router(health.routes(parts.catalogue))
     api.include_router(docs.routes(title="softgate"))
     _add_metrics(api, parts.exposition)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, UnsupportedEncoding
 from softgate.web import errors
 from softgate.web.http import SWITCHING_KEY
-from softgate.web.metrics import WebCounts
+from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
 
 logger = logging.getLogger("softgate.web")

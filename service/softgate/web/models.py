@@ -62,7 +62,7 @@ def _calibration(bundle: Bundle) -> Calibration | None:
         set_score=calibration.set_score,
         thresholds=dict(calibration.thresholds),
         route_thresholds={profile: dict(own) for profile, own in calibration.route_thresholds.items()},
-        reference=dict(calibration.reference),
+        reference=dict(calibration.written_reference),
         evidence=dict(calibration.evidence),
     )
 

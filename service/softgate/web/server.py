@@ -4,20 +4,20 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 import uvicorn
 
 from softgate.errors import SoftgateError, StartupFailed
 from softgate.policy.catalogue import Catalogue
-from softgate.runtime.counts import Counts
+from softgate.policy.monitor.board import Board
 from softgate.runtime.quota import usable_cpus
-from softgate.runtime.repository import Bundle
 from softgate.settings import Settings
-from softgate.web import logs, metrics
+from softgate.web import logs
 from softgate.web.app import Parts, create_app
 from softgate.web.http import Protocol
+from softgate.web.metrics.exposition import Exposition
+from softgate.web.metrics.layout import web_counts
 
 logger = logging.getLogger("softgate.web")
 
@@ -53,12 +53,13 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
-def run(listener: socket.socket, bundles: Sequence[Bundle], counts: Counts, settings: Settings, *, worker: int) -> int:
+def run(listener: socket.socket, board: Board, settings: Settings, *, worker: int) -> int:
     """Serve until told to stop; returns the exit code. `worker` is this process's row of the counts."""
+    counts = board.counts
     row = counts.row(worker)
-    web_counts = metrics.web_counts(counts, worker=worker)
-    web_counts.worker_started()
-    logs.set_up(settings.log_format, web_counts.dropped_log_lines)
+    own_counts = web_counts(counts, worker=worker)
+    own_counts.worker_started()
+    logs.set_up(settings.log_format, own_counts.dropped_log_lines)
     exit_code = 0
 
     def failed(exc: Exception) -> None:
@@ -72,9 +73,10 @@ def run(listener: socket.socket, bundles: Sequence[Bundle], counts: Counts, sett
 
     app = create_app(
         Parts(
-            catalogue=Catalogue(bundles, lambda section: counts.layout.view(row, section)),
-            exposition=metrics.Exposition(bundles, counts),
-            counts=web_counts,
+            catalogue=Catalogue(board.bundles, lambda section: counts.layout.view(row, section)),
+            board=board,
+            exposition=Exposition(board, time.monotonic),
+            counts=own_counts,
             settings=settings,
             threads=settings.threads or max(1, usable_cpus() // settings.workers),
             clock=time.monotonic,

@@ -13,12 +13,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from softgate.policy.monitor.board import Board
 from softgate.runtime.counts import Counts
 from softgate.runtime.repository import Bundle, unverified
 from softgate.settings import Settings
-from softgate.web import logs, metrics, server
+from softgate.web import logs, server
+from softgate.web.metrics.layout import layout, web_counts
+from softgate.web.watcher import Watcher
 
 logger = logging.getLogger("softgate.web")
 
@@ -34,25 +37,32 @@ MOST_EARLY_DEATHS = 3
 def serve(listener: socket.socket, bundles: Sequence[Bundle], settings: Settings) -> int:
     """Serve with as many processes as the settings say, until told to stop; returns the exit code."""
     # The last row is the supervisor's own: it drops log lines too, and a cell has one writer.
-    counts = Counts(metrics.layout(bundles), n_rows=settings.workers + 1)
-    logs.set_up(settings.log_format, metrics.web_counts(counts, worker=settings.workers).dropped_log_lines)
+    counts = Counts(layout(bundles), n_rows=settings.workers + 1)
+    board = Board(bundles, counts, now=time.monotonic())
+    logs.set_up(settings.log_format, web_counts(counts, worker=settings.workers).dropped_log_lines)
     logger.info("listening", extra={"url": server.url(listener)})
     # Here and not where the models load: every worker would say it again.
     for bundle in bundles:
         doubt = unverified(bundle)
         if doubt is not None:
             logger.warning(doubt.code, extra={"model": bundle.name, "reason": str(doubt)})
-    if settings.workers == 1:
-        return server.run(listener, bundles, counts, settings, worker=0)
-    return Supervisor(listener, bundles, counts, settings).run()
+    watcher = Watcher(board, settings.state_dir)
+    try:
+        if settings.workers == 1:
+            watcher.start()
+            return server.run(listener, board, settings, worker=0)
+        return Supervisor(listener, board, settings, tick=watcher.tick).run()
+    finally:
+        watcher.close()
 
 
 class Supervisor:
-    def __init__(self, listener: socket.socket, bundles: Sequence[Bundle], counts: Counts, settings: Settings) -> None:
+    def __init__(self, listener: socket.socket, board: Board, settings: Settings, *, tick: Callable[[], None]) -> None:
+        """`tick` is called a few times a second."""
         self._listener = listener
-        self._bundles = bundles
-        self._counts = counts
+        self._board = board
         self._settings = settings
+        self._tick = tick
         self._workers: dict[int, int] = {}
         """Process id → row of the counts."""
         # Only this process holds the writing end, so a worker that reads its end learns of the parent's death.
@@ -78,6 +88,7 @@ class Supervisor:
             if received is not None and received.si_signo in STOP:
                 self._stop()
             self._reap()
+            self._tick()
             if time.monotonic() > self._patience:
                 self._stop()
         return self._exit_code
@@ -92,7 +103,7 @@ class Supervisor:
         threading.Thread(target=_end_with_parent, args=(self._death,), daemon=True).start()
         code = 1
         try:
-            code = server.run(self._listener, self._bundles, self._counts, self._settings, worker=row)
+            code = server.run(self._listener, self._board, self._settings, worker=row)
         except BaseException:
             logger.critical("worker failed", exc_info=True)
         finally:
@@ -114,7 +125,7 @@ class Supervisor:
             if self._stopping:
                 continue
             logger.error("worker died", extra={"worker": row, "pid": process, "exit_code": code})
-            was_ready = metrics.web_counts(self._counts, worker=row).is_ready
+            was_ready = web_counts(self._board.counts, worker=row).is_ready
             self._early_deaths[row] = 0 if was_ready else self._early_deaths[row] + 1
             if code == server.EXIT_STARTUP_FAILED or self._early_deaths[row] >= MOST_EARLY_DEATHS:
                 self._exit_code = server.EXIT_STARTUP_FAILED

@@ -46,6 +46,11 @@ max_queue = 1024                    # rows that may wait; more are refused
 
 [monitoring]
 alarm_every = 10000                 # at most one false drift alarm per so many rows, on average
+# mean_confidence_above = 0.95      # plain rules, told beside the alarm: a mean or a share out of bounds
+# mean_confidence_below = 0.20
+# non_finite_above = 0.001
+# below_threshold_above = 0.5       # where these two are not given: the calibration's own share and 0.15
+# clarify_above = 0.5
 """
 INPUT_LINES: Mapping[str, str] = {
     "tensor": """\

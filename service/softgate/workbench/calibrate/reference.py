@@ -1,4 +1,4 @@
-"""The reference: counts over fixed edges of what these rows gave, for live traffic to be compared with."""
+"""Writes the reference, which `runtime/reference.py` reads: counts over fixed edges of what these rows gave."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from softgate.numerics.accuracy import atc_threshold
 from softgate.numerics.histogram import CONFIDENCE_EDGES, count_in_bins
 from softgate.numerics.likelihood import row_blocks
 from softgate.policy.classifier import score
@@ -26,6 +27,8 @@ def reference(rows: Labelled, fit: Fit, routing: Routing, *, with_energy: bool) 
         for name, values in _scored(rows.logits[part], fit, routing, with_energy=with_energy).items():
             columns.setdefault(name, []).append(values)
     found = {name: np.concatenate(parts) for name, parts in columns.items()}
+    right = None if rows.several else _right(rows, found)
+    in_scope = found["confidence"][rows.in_scope]
     decisions = np.bincount(found["action"] * len(Reason) + found["reason"], minlength=len(Action) * len(Reason))
     return {
         "rows": len(rows),
@@ -33,7 +36,7 @@ def reference(rows: Labelled, fit: Fit, routing: Routing, *, with_energy: bool) 
         "label_confidence_deciles": _histogram(found["confidence"], _quantiles(found["confidence"])),
         "route_confidence": _histogram(found["route_confidence"], _with(CONFIDENCE_EDGES, routing.thresholds)),
         "margin": _histogram(found["margin"], CONFIDENCE_EDGES),
-        "entropy": _histogram(found["entropy"], _even(0.0, float(np.log(max(2, len(routing.labels)))))),
+        "entropy": _histogram(found["entropy"], _entropy_edges(len(routing.labels), right)),
         **(
             {"energy": _histogram(found["energy"], _even(float(found["energy"].min()), float(found["energy"].max())))}
             if with_energy
@@ -47,6 +50,22 @@ def reference(rows: Labelled, fit: Fit, routing: Routing, *, with_energy: bool) 
             for reason in Reason
             if decisions[action * len(Reason) + reason]
         },
+        **({"right": right} if right else {}),
+        **(
+            {}
+            if rows.in_scope.all()
+            else {"in_scope": {"label_confidence": count_in_bins(in_scope, CONFIDENCE_EDGES).tolist()}}
+        ),
+    }
+
+
+def _right(rows: Labelled, found: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    in_scope = rows.in_scope
+    right = found["label"][in_scope] == rows.truth[in_scope]
+    return {
+        "rows": len(right),
+        "right": int(right.sum()),
+        "entropy": atc_threshold(found["entropy"][in_scope], right),
     }
 
 
@@ -90,8 +109,14 @@ def _quantiles(values: Floats) -> Floats:
 
 
 def _with(edges: Floats, thresholds: Floats) -> Floats:
+    """A row at its threshold is not below it, so the edge is the number before."""
     finite = thresholds[np.isfinite(thresholds)]
-    return np.unique(np.concatenate([edges, np.unique(finite)[:N_BINS]]))
+    return np.unique(np.concatenate([edges, np.nextafter(np.unique(finite)[:N_BINS], 0.0)]))
+
+
+def _entropy_edges(n_labels: int, right: Mapping[str, Any] | None) -> Floats:
+    edges = _even(0.0, float(np.log(max(2, n_labels))))
+    return edges if right is None else np.unique(np.append(edges, right["entropy"]))
 
 
 def _even(low: float, high: float) -> Floats:

@@ -1,23 +1,42 @@
 from bisect import bisect_left
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from softgate.numerics.histogram import CONFIDENCE_EDGES
 from softgate.policy.classifier import score
-from softgate.policy.monitor import BATCH_EDGES, SECONDS_EDGES, Monitor, fields
+from softgate.policy.monitor.axes import MEASURES, Axes
+from softgate.policy.monitor.counts import BATCH_EDGES, SECONDS_EDGES, STAGE_EDGES, Monitor, apart, fields
 from softgate.runtime.counts import Layout
 from softgate.types import Action, Decisions, Predictions, Reason
 
 N_LABELS = 5
-LAYOUT = Layout({"model": fields(n_labels=N_LABELS)})
+ROUTES = ["a", "b", "c"]
+AXES = Axes(
+    edges={
+        "label_confidence": CONFIDENCE_EDGES,
+        "route_confidence": np.array([0.3, 0.5, 0.9]),
+        "margin": CONFIDENCE_EDGES,
+        "entropy": np.linspace(0.1, np.log(N_LABELS), 9),
+        "energy": np.array([-2.0, 0.0, 3.0]),
+    },
+    labels=[f"label {place}" for place in range(N_LABELS)],
+    routes=ROUTES,
+    multi_label=False,
+    thresholds={},
+    own_thresholds=np.empty((0, 0)),
+    profiles=["default"],
+)
 
 
 def monitor() -> Monitor:
-    return Monitor(LAYOUT.view(np.zeros(LAYOUT.width), "model"))
+    return apart(AXES)
 
 
 def predictions(logits: NDArray[np.float64], *, seed: int = 0) -> Predictions:
@@ -26,8 +45,8 @@ def predictions(logits: NDArray[np.float64], *, seed: int = 0) -> Predictions:
     decisions = Decisions(
         action=rng.integers(len(Action), size=n_rows).astype(np.int8),
         reason=rng.integers(len(Reason), size=n_rows).astype(np.int8),
-        route=np.zeros(n_rows, dtype=np.intp),
-        confidence=np.zeros(n_rows),
+        route=rng.integers(len(ROUTES), size=n_rows),
+        confidence=rng.random(n_rows),
         threshold=np.zeros(n_rows),
         sets=None,
         candidates={},
@@ -64,8 +83,8 @@ def test_counts_of_predictions_agree_with_a_plain_recount() -> None:
     counts = counted.counts
     assert counts["decisions"].tolist() == [decisions[cell] for cell in range(len(Action) * len(Reason))]
     assert counts["labels"].tolist() == [labels[label] for label in range(N_LABELS)]
-    assert counts["confidence"].tolist() == [bins[cell] for cell in range(len(CONFIDENCE_EDGES) + 1)]
-    assert_allclose(counts["confidence_sum"], total, rtol=1e-12)
+    assert counts["label_confidence"].tolist() == [bins[cell] for cell in range(len(CONFIDENCE_EDGES) + 1)]
+    assert_allclose(counts["sums"][0], total, rtol=1e-12)
     assert (counts["decisions"].sum(), counts["labels"].sum()) == (500, 490)
 
 
@@ -75,7 +94,7 @@ def test_a_batch_without_a_finite_row_counts_its_decisions_alone() -> None:
     counted.predictions(predictions(np.full((3, N_LABELS), np.inf)))
 
     assert counted.counts["decisions"].sum() == 3
-    for name in ("labels", "confidence", "confidence_sum"):
+    for name in ("labels", "routes", *MEASURES, "sums", "squares"):
         assert_array_equal(counted.counts[name], 0)
 
 
@@ -84,8 +103,8 @@ def test_a_confidence_of_one_is_in_the_bin_that_ends_at_one() -> None:
 
     counted.predictions(predictions(np.array([[1000.0] + [0.0] * (N_LABELS - 1)])))
 
-    assert counted.counts["confidence"].tolist() == [0] * (len(CONFIDENCE_EDGES) - 1) + [1, 0]
-    assert counted.counts["confidence_sum"][0] == 1
+    assert counted.counts["label_confidence"].tolist() == [0] * (len(CONFIDENCE_EDGES) - 1) + [1, 0]
+    assert counted.counts["sums"][0] == 1
 
 
 @pytest.mark.parametrize(("confidence", "edge"), [(0.51, 0.55), (0.96, 0.97), (0.975, 0.99), (0.9999, 1.0)])
@@ -94,7 +113,7 @@ def test_a_confidence_is_in_the_bin_of_the_edge_above_it(confidence: float, edge
 
     counted.predictions(one(confidence))
 
-    (cell,) = np.flatnonzero(counted.counts["confidence"])
+    (cell,) = np.flatnonzero(counted.counts["label_confidence"])
     assert CONFIDENCE_EDGES[cell] == edge
 
 
@@ -109,7 +128,7 @@ def test_a_time_at_an_edge_is_in_the_bin_below_it(seconds: float, cell: int) -> 
     assert (counted.counts["requests"][0], counted.counts["rows"][0]) == (1, 3)
 
 
-@pytest.mark.parametrize(("rows", "cell"), [(1, 0), (2, 1), (3, 2), (4, 2), (1024, 10), (1025, 11)])
+@pytest.mark.parametrize(("rows", "cell"), [(1, 0), (2, 1), (4, 1), (5, 2), (1024, 5), (1025, 6)])
 def test_a_batch_at_an_edge_is_in_the_bin_below_it(rows: int, cell: int) -> None:
     counted = monitor()
 
@@ -130,12 +149,13 @@ def test_every_request_of_a_batch_waited_on_its_own() -> None:
 
 
 def test_a_successor_starts_with_an_empty_queue_and_goes_on_counting() -> None:
-    row = np.zeros(LAYOUT.width)
-    first = Monitor(LAYOUT.view(row, "model"))
+    layout = Layout({"model": fields(AXES)})
+    row = np.zeros(layout.width)
+    first = Monitor(layout.view(row, "model"), AXES)
     first.request(rows=2, seconds=0.1)
     first.counts["queue_rows"][0] = 7
 
-    successor = Monitor(LAYOUT.view(row, "model"))
+    successor = Monitor(layout.view(row, "model"), AXES)
     successor.request(rows=2, seconds=0.1)
 
     assert successor.counts["queue_rows"][0] == 0
@@ -143,10 +163,59 @@ def test_a_successor_starts_with_an_empty_queue_and_goes_on_counting() -> None:
 
 
 def test_edges_rise_and_every_histogram_has_a_bin_above_its_last() -> None:
-    widths = fields(n_labels=N_LABELS)
-    histograms = {"request_seconds": SECONDS_EDGES, "batch_rows": BATCH_EDGES, "confidence": CONFIDENCE_EDGES}
+    widths = fields(AXES)
+    histograms = {"request_seconds": SECONDS_EDGES, "batch_rows": BATCH_EDGES, "queue_seconds": STAGE_EDGES}
 
     for name, edges in histograms.items():
         assert (np.diff(edges) > 0).all()
         assert widths[name] == len(edges) + 1
         assert widths[f"{name}_sum"] == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+    st.lists(st.integers(1, 6), min_size=1, max_size=20),
+)
+def test_rows_are_counted_alike_however_they_are_batched(n_rows: int, seed: int, sizes: list[int]) -> None:
+    """Few rows are counted one by one, many by numpy."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=5, size=(n_rows, N_LABELS))
+    logits[rng.random(n_rows) < 0.1, 0] = np.nan
+    whole = predictions(logits, seed=seed)
+    together, apart_ = monitor(), monitor()
+
+    together.predictions(whole)
+    start = 0
+    while start < n_rows:
+        size = sizes[start % len(sizes)]
+        apart_.predictions(whole.part(start, min(n_rows, start + size)))
+        start += size
+
+    for name, counts in together.counts.items():
+        if name in ("sums", "squares"):
+            assert_allclose(counts, apart_.counts[name], rtol=1e-12, atol=1e-12)
+        else:
+            assert_array_equal(counts, apart_.counts[name], err_msg=name)
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 4, 50])
+def test_rows_below_the_threshold_of_their_own_route_are_counted_by_profile(n_rows: int) -> None:
+    own = np.array([[0.5, 0.9, np.nan], [0.2, 0.2, 0.2]])
+    counted = apart(replace(AXES, own_thresholds=own, profiles=["default", "bold"]))
+    rows = predictions(np.random.default_rng(3).normal(size=(n_rows, N_LABELS)))
+
+    counted.predictions(rows)
+
+    route, confidence = rows.decisions.route, rows.decisions.confidence
+    expected = [[int(((route == r) & (confidence < own[p, r])).sum()) for r in range(3)] for p in range(2)]
+    assert counted.counts["own_below"].reshape(2, 3).tolist() == expected
+
+
+def test_an_acknowledgement_is_counted_for_its_detector_alone() -> None:
+    counted = monitor()
+
+    counted.acknowledge("confidence_rising")
+
+    assert counted.counts["acknowledged"].tolist() == [0, 1, 0]

@@ -1,0 +1,73 @@
+"""What the watch keeps and every worker reads: windows of counts and the detectors' states, in shared memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from softgate.policy.catalogue import section
+from softgate.policy.monitor.axes import Axes, axes
+from softgate.policy.monitor.detectors import Detector, State, detectors, states
+from softgate.policy.monitor.windows import Windows
+from softgate.runtime.counts import Counts, shared
+from softgate.runtime.reference import Reference
+from softgate.runtime.repository import Bundle
+from softgate.types import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One model version under watch."""
+
+    bundle: Bundle
+    section: str
+    axes: Axes
+    detectors: Sequence[Detector]
+    states: State
+    """One for each detector."""
+
+    @property
+    def reference(self) -> Reference | None:
+        calibration = self.bundle.calibration
+        return None if calibration is None else calibration.reference
+
+    @property
+    def calibration_id(self) -> str | None:
+        calibration = self.bundle.calibration
+        return None if calibration is None else calibration.id
+
+
+class Board:
+    """Made before the workers are forked; the watch alone writes."""
+
+    def __init__(self, bundles: Sequence[Bundle], counts: Counts, *, now: float) -> None:
+        self.bundles = bundles
+        self.counts = counts
+        self.windows = Windows(counts.layout.width, now=now)
+        self.watched: Mapping[str, Watched] = {bundle.name: _watched(bundle) for bundle in bundles}
+        """By model."""
+        self._cells = shared((2,))
+
+    @property
+    def updated_at(self) -> float:
+        """Unix time of the last step."""
+        return float(self._cells[0])
+
+    @updated_at.setter
+    def updated_at(self, unix_time: float) -> None:
+        self._cells[0] = unix_time
+
+    @property
+    def write_failures(self) -> float:
+        """How often the state could not be saved."""
+        return float(self._cells[1])
+
+    def count_write_failure(self) -> None:
+        self._cells[1] += 1
+
+    def view(self, total: Floats, watched: Watched) -> Mapping[str, Floats]:
+        """The counts of one model, of a row or a window of all counts."""
+        return self.counts.layout.view(total, watched.section)
+
+
+def _watched(bundle: Bundle) -> Watched:
+    own = detectors(bundle)
+    return Watched(bundle, section(bundle), axes(bundle), own, states(len(own)))

@@ -1,0 +1,163 @@
+"""
+What is counted about a model's answers, each batch in one go.
+
+The arrays are views into a worker's row of the shared counts; what they mean for Prometheus is `web/metrics/`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from softgate.numerics.histogram import Edges
+from softgate.policy.monitor.axes import MEASURES, Axes
+from softgate.runtime.counts import Fields, Layout
+from softgate.types import Action, Floats, Predictions, Reason
+
+# 100 µs doubled up to 13 s: a small classifier answers at the low end, a queue in trouble shows at the high one.
+SECONDS_EDGES: Edges = np.array([1e-4 * 2**power for power in range(18)])
+BATCH_EDGES: Edges = np.array([4.0**power for power in range(6)])
+STAGE_EDGES: Edges = SECONDS_EDGES[::2]
+"""Of the parts of a request's time."""
+HELD_EDGES: Edges = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0])
+
+DETECTORS = ("confidence_falling", "confidence_rising", "out_of_scope_rising")
+
+# Up to so many rows a plain loop is faster than numpy's calls.
+FEW_ROWS = 3
+
+
+def fields(axes: Axes) -> Fields:
+    """The counts of one model version."""
+    stages = len(STAGE_EDGES) + 1
+    return {
+        "requests": 1,
+        "rows": 1,
+        "request_seconds": len(SECONDS_EDGES) + 1,
+        "request_seconds_sum": 1,
+        "queue_rows": 1,
+        "queue_seconds": stages,
+        "queue_seconds_sum": 1,
+        "graph_seconds": stages,
+        "graph_seconds_sum": 1,
+        "batch_rows": len(BATCH_EDGES) + 1,
+        "batch_rows_sum": 1,
+        "decisions": len(Action) * len(Reason),
+        "labels": len(axes.labels),
+        "routes": len(axes.routes),
+        "own_below": axes.own_thresholds.size,
+        **{measure: len(axes.edges[measure]) + 1 for measure in MEASURES},
+        "sums": len(MEASURES),
+        "squares": len(MEASURES),
+        "held_labels": len(axes.labels) if axes.multi_label else 0,
+        "held": len(HELD_EDGES) + 1,
+        "held_sum": 1,
+        "acknowledged": len(DETECTORS),
+    }
+
+
+class Monitor:
+    """Adds to the counts of one model. `counts` holds the arrays that `fields` names."""
+
+    def __init__(self, counts: Mapping[str, Floats], axes: Axes) -> None:
+        self.counts = counts
+        self.axes = axes
+        # The one gauge among the counts: what a dead predecessor had queued is gone with it.
+        counts["queue_rows"][0] = 0.0
+        # Without numpy's cost per cell, which is what a single row is made of.
+        self._cells: Mapping[str, Any] = {name: memoryview(cells) for name, cells in counts.items()}  # type: ignore[arg-type]
+        self._edges = [axes.edges[measure].tolist() for measure in MEASURES]
+        self._bins = [self._cells[measure] for measure in MEASURES]
+        self._own = axes.own_thresholds
+
+    def request(self, *, rows: int, seconds: float) -> None:
+        """One request was answered, from its first byte's arrival to its answer."""
+        cells = self._cells
+        cells["requests"][0] += 1
+        cells["rows"][0] += rows
+        cells["request_seconds"][bisect_left(_SECONDS, seconds)] += 1
+        cells["request_seconds_sum"][0] += seconds
+
+    def batch(self, *, rows: int, graph_seconds: float, queue_seconds: Sequence[float]) -> None:
+        """One run of the graph, input preparation included, and how long each of its requests had waited for it."""
+        cells = self._cells
+        cells["batch_rows"][bisect_left(_BATCH, rows)] += 1
+        cells["batch_rows_sum"][0] += rows
+        cells["graph_seconds"][bisect_left(_STAGE, graph_seconds)] += 1
+        cells["graph_seconds_sum"][0] += graph_seconds
+        for seconds in queue_seconds:
+            cells["queue_seconds"][bisect_left(_STAGE, seconds)] += 1
+            cells["queue_seconds_sum"][0] += seconds
+
+    def predictions(self, predictions: Predictions) -> None:
+        """Scores, labels and routes of the finite rows, decisions of all; of several labels, each that holds."""
+        if len(predictions) <= FEW_ROWS:
+            for row in range(len(predictions)):
+                self._one(predictions, row)
+        else:
+            self._many(predictions)
+        decisions = predictions.decisions
+        if decisions.held is not None:
+            counts, held = self.counts, decisions.held
+            counts["held_labels"] += held.sum(axis=0)
+            n_held = held[predictions.scores.finite].sum(axis=1)
+            counts["held"] += np.bincount(np.searchsorted(HELD_EDGES, n_held), minlength=len(counts["held"]))
+            counts["held_sum"][0] += n_held.sum()
+        if self._own.size:
+            self._below_own(predictions)
+
+    def acknowledge(self, detector: str) -> None:
+        """Somebody has seen the alarm; the watch takes note at its next step."""
+        self.counts["acknowledged"][DETECTORS.index(detector)] += 1
+
+    def _one(self, predictions: Predictions, row: int) -> None:
+        scores, decisions, cells = predictions.scores, predictions.decisions, self._cells
+        cells["decisions"][decisions.action.item(row) * len(Reason) + decisions.reason.item(row)] += 1
+        if not scores.finite.item(row):
+            return
+        cells["labels"][scores.label.item(row)] += 1
+        cells["routes"][decisions.route.item(row)] += 1
+        sums, squares = cells["sums"], cells["squares"]
+        for place, values in enumerate(_measured(predictions)):
+            if values is not None:
+                value = values.item(row)
+                self._bins[place][bisect_left(self._edges[place], value)] += 1
+                sums[place] += value
+                squares[place] += value * value
+
+    def _many(self, predictions: Predictions) -> None:
+        scores, decisions, counts = predictions.scores, predictions.decisions, self.counts
+        pairs = decisions.action.astype(np.intp) * len(Reason) + decisions.reason
+        np.add.at(counts["decisions"], pairs, 1.0)
+        finite = slice(None) if scores.finite.all() else scores.finite
+        np.add.at(counts["labels"], scores.label[finite], 1.0)
+        np.add.at(counts["routes"], decisions.route[finite], 1.0)
+        for place, values in enumerate(_measured(predictions)):
+            if values is not None:
+                own, measure = values[finite], MEASURES[place]
+                np.add.at(counts[measure], np.searchsorted(self.axes.edges[measure], own), 1.0)
+                counts["sums"][place] += own.sum()
+                counts["squares"][place] += own @ own
+
+    def _below_own(self, predictions: Predictions) -> None:
+        """Rows below the threshold of their own route, by profile and route."""
+        finite, decisions = predictions.scores.finite, predictions.decisions
+        route = decisions.route[finite]
+        profile, row = np.nonzero(decisions.confidence[finite] < self._own[:, route])
+        np.add.at(self.counts["own_below"], profile * self._own.shape[1] + route[row], 1.0)
+
+
+def apart(axes: Axes) -> Monitor:
+    """A monitor whose counts nobody else sees."""
+    layout = Layout({"model": fields(axes)})
+    return Monitor(layout.view(np.zeros(layout.width), "model"), axes)
+
+
+def _measured(predictions: Predictions) -> Sequence[Floats | None]:
+    """In the order of MEASURES."""
+    scores = predictions.scores
+    return scores.confidence, predictions.decisions.confidence, scores.margin, scores.entropy, scores.energy
+
+
+_SECONDS, _STAGE, _BATCH = SECONDS_EDGES.tolist(), STAGE_EDGES.tolist(), BATCH_EDGES.tolist()

@@ -1,0 +1,55 @@
+"""
+Counts of the last minute, ten minutes, hour and day: differences of snapshots of all counts.
+
+One process records; any may read. A slot that is being written has no time, so a reader passes it over.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from softgate.runtime.counts import shared
+from softgate.types import Floats
+
+WINDOWS: Mapping[str, float] = {"1m": 60.0, "10m": 600.0, "1h": 3600.0, "24h": 86400.0}
+"""Name → seconds."""
+
+STEPS = 30
+"""A window is longer than it is called by at most this part of it."""
+
+_SLOTS = STEPS + 2
+
+
+class Windows:
+    """A ring of snapshots per window, each of shape (width,)."""
+
+    def __init__(self, width: int, *, now: float) -> None:
+        self._times = shared((len(WINDOWS), _SLOTS))
+        self._counts = shared((len(WINDOWS), _SLOTS, width))
+        self._times[:] = np.nan
+        self._latest = [0] * len(WINDOWS)
+        self._times[:, 0] = now
+
+    def record(self, total: Floats, *, now: float) -> None:
+        """Keep a snapshot wherever the last is old enough."""
+        for ring, seconds in enumerate(WINDOWS.values()):
+            # Half a second of tolerance, or a step that comes a little early would be left out altogether.
+            if now - self._times[ring, self._latest[ring]] < seconds / STEPS - min(0.5, seconds / STEPS / 4):
+                continue
+            slot = (self._latest[ring] + 1) % _SLOTS
+            self._times[ring, slot] = np.nan
+            self._counts[ring, slot] = total
+            self._times[ring, slot] = now
+            self._latest[ring] = slot
+
+    def since(self, window: str, total: Floats, *, now: float) -> tuple[Floats, float]:
+        """What was counted in the window, and over how many seconds: fewer where the server is younger."""
+        ring = list(WINDOWS).index(window)
+        while True:
+            times = self._times[ring].copy()
+            age = now - times
+            old_enough = np.flatnonzero(age >= WINDOWS[window])
+            slot = int(old_enough[age[old_enough].argmin()] if old_enough.size else np.nanargmax(age))
+            then = self._counts[ring, slot].copy()
+            if self._times[ring, slot] == times[slot]:
+                return total - then, float(age[slot])

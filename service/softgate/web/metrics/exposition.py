@@ -1,0 +1,41 @@
+"""What /metrics answers."""
+
+from collections.abc import Callable
+
+from softgate.policy.monitor.board import Board
+from softgate.web.metrics import drift, predictions, service
+from softgate.web.metrics.layout import WEB
+from softgate.web.metrics.service import Scrape
+from softgate.web.metrics.text import Template
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Exposition:
+    def __init__(self, board: Board, clock: Callable[[], float]) -> None:
+        """`clock`: the one the board was made with."""
+        self._board = board
+        self._clock = clock
+        watched = list(board.watched.values())
+        self._template: Template[Scrape] = Template(
+            [
+                *service.families(board),
+                *service.model_families(watched),
+                *predictions.families(watched),
+                *drift.families(watched),
+            ]
+        )
+
+    def render(self) -> bytes:
+        """Takes milliseconds with thousands of series: not for the event loop."""
+        board, counts = self._board, self._board.counts
+        total = counts.total()
+        hour, _ = board.windows.since("1h", total, now=self._clock())
+        return self._template.fill(
+            Scrape(
+                web=counts.layout.view(total, WEB),
+                models={name: board.view(total, watched) for name, watched in board.watched.items()},
+                hour={name: board.view(hour, watched) for name, watched in board.watched.items()},
+                process=service.processes(counts),
+            )
+        )

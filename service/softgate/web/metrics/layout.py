@@ -1,0 +1,70 @@
+"""Where the counts stand in a worker's row, and what is counted of HTTP itself."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from softgate.policy.catalogue import section
+from softgate.policy.monitor.axes import axes
+from softgate.policy.monitor.counts import fields
+from softgate.runtime.counts import Counts, Fields, Layout
+from softgate.runtime.repository import Bundle
+from softgate.types import Floats
+from softgate.web import errors
+
+WEB = "web"
+STATUSES = (200, 307, 400, 404, 405, 413, 415, 429, 499, 500, 503)
+
+
+def layout(bundles: Sequence[Bundle]) -> Layout:
+    """Where every count of these models, and of the web floor, stands in a worker's row."""
+    return Layout({WEB: _web_fields(), **{section(bundle): fields(axes(bundle)) for bundle in bundles}})
+
+
+class WebCounts:
+    """What is counted of HTTP itself. `counts` holds the arrays of the section WEB."""
+
+    def __init__(self, counts: Mapping[str, Floats]) -> None:
+        self._counts = counts
+        self._status = {status: index for index, status in enumerate(STATUSES)}
+        self._code = {code: index for index, code in enumerate(errors.codes())}
+        self.dropped_log_lines = counts["dropped_log_lines"]
+
+    def response(self, status: int) -> None:
+        self._counts["responses"][self._status.get(status, len(STATUSES))] += 1
+
+    def error(self, code: str) -> None:
+        self._counts["errors"][self._code[code]] += 1
+
+    def worker_started(self) -> None:
+        self._counts["worker_starts"][0] += 1
+        self._counts["process"][0] = os.getpid()
+        self._counts["ready"][0] = 0
+
+    def ready(self) -> None:
+        """All models of this worker are loaded."""
+        self._counts["ready"][0] = 1
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._counts["ready"][0])
+
+    @property
+    def process(self) -> int:
+        """Id of the worker's process; 0 before there is one."""
+        return int(self._counts["process"][0])
+
+
+def web_counts(counts: Counts, *, worker: int) -> WebCounts:
+    """A worker's own."""
+    return WebCounts(counts.layout.view(counts.row(worker), WEB))
+
+
+def _web_fields() -> Fields:
+    return {
+        "responses": len(STATUSES) + 1,
+        "errors": len(errors.codes()),
+        "worker_starts": 1,
+        "process": 1,
+        "ready": 1,
+        "dropped_log_lines": 1,
+    }

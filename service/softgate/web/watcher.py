@@ -1,0 +1,100 @@
+"""Lets the watch step once a second, logs what it finds and saves what a restart needs."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from softgate.policy.monitor.board import Board
+from softgate.policy.monitor.watch import RAISED, Event, Watch
+from softgate.runtime.state_file import StateFile
+
+logger = logging.getLogger("softgate.monitor")
+
+STEP_SECONDS = 1.0
+# Evidence of so many seconds is lost when the machine dies; an alarm is saved at once.
+SAVE_SECONDS = 10.0
+
+
+class Watcher:
+    """Belongs to one process: the supervisor, or the worker that is alone."""
+
+    def __init__(self, board: Board, state_dir: Path | None) -> None:
+        """Raises StartupFailed where the folder cannot be used."""
+        self._board = board
+        self._watch = Watch(board)
+        self._file = None if state_dir is None else StateFile(state_dir)
+        self._stepped = self._saved_at = time.monotonic()
+        self._saved: Mapping[str, Any] = {}
+        self._failing = False
+        self._stop = threading.Event()
+        self._restore()
+
+    def tick(self) -> None:
+        """Step if it is time; never raises, for the process that calls it has more to do."""
+        now = time.monotonic()
+        if now - self._stepped < STEP_SECONDS:
+            return
+        self._stepped = now
+        try:
+            events = self._watch.step(now=now, unix_time=time.time())
+        except Exception:
+            logger.exception("the monitor's step failed")
+            return
+        _log(events)
+        if events or now - self._saved_at >= SAVE_SECONDS:
+            self._save(now)
+
+    def start(self) -> None:
+        """Tick on a thread of its own."""
+        threading.Thread(target=self._run, name="softgate-watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Save for the last time."""
+        self._stop.set()
+        self._save(time.monotonic())
+        if self._file is not None:
+            self._file.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(STEP_SECONDS / 4):
+            self.tick()
+
+    def _restore(self) -> None:
+        if not any(watched.detectors for watched in self._board.watched.values()):
+            return
+        if self._file is None:
+            logger.info("drift detectors start afresh", extra={"reason": "no --state-dir is given"})
+            return
+        saved, reason = self._file.read()
+        if reason is not None:
+            logger.warning("drift detectors start afresh", extra={"reason": reason})
+            return
+        for why in self._watch.restore(saved):
+            logger.warning("drift detectors start afresh", extra={"reason": why})
+        self._saved = self._watch.saved()
+
+    def _save(self, now: float) -> None:
+        if self._file is None:
+            return
+        self._saved_at = now
+        values = self._watch.saved()
+        if values == self._saved:
+            return
+        try:
+            self._file.write(values)
+        except (OSError, ValueError) as exc:
+            self._board.count_write_failure()
+            if not self._failing:
+                logger.error("the monitor's state is not saved", extra={"reason": str(exc)})
+            self._failing = True
+        else:
+            self._saved, self._failing = values, False
+
+
+def _log(events: Sequence[Event]) -> None:
+    for event in events:
+        level = logging.WARNING if event.name == RAISED else logging.INFO
+        logger.log(level, event.name, extra=dict(event.fields))
