@@ -7,7 +7,7 @@ MODELS ?= models
 # is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
 TORCH ?= torch==2.13.0
 
-.PHONY: serve test test-all lint format bench lock clean
+.PHONY: serve test test-all lint format bench dashboards lock clean
 
 serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
 	$(BIN)/softgate serve "$(MODELS)"
@@ -32,6 +32,9 @@ format: .venv/dev  ## rewrite the code in the house's format
 bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn answer
 	$(BIN)/python tests/bench/bench_predict.py
 	$(BIN)/python tests/bench/bench_selection.py
+
+dashboards: .venv/serve  ## write the Grafana dashboards and the manifests made of them and of the rules
+	$(BIN)/python -m softgate.workbench.dashboards
 
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
 	$(COMPILE) --extra text --extra image --extra report --extra build --output-file requirements.txt

@@ -103,7 +103,7 @@ def test_grafana_finds_what_is_provisioned(compose: Compose, deploy: Path) -> No
     datasource = yaml.safe_load((deploy / "grafana/provisioning/datasources/prometheus.yml").read_text())
     home = Path(grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
 
-    assert (mounts[provider["options"]["path"]] / "softgate.json").is_file()
+    assert list(mounts[provider["options"]["path"]].glob("softgate-*.json"))
     assert (mounts[str(home.parent)] / home.name).is_file()
     assert {f"/etc/grafana/provisioning/{kind}" for kind in ("datasources", "dashboards")} <= set(mounts)
     assert datasource["datasources"][0]["uid"] == "softgate-prometheus"
