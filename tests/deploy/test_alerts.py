@@ -1,5 +1,6 @@
 """deploy/prometheus/rules.yml: every alert fires when it should, is silent when it should be, and leads somewhere."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -375,6 +376,16 @@ def test_a_runbook_has_the_four_sections_and_no_dead_link(name: str, root: Path)
     assert text.splitlines()[0] == f"# {name}"
     assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == SECTIONS
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_a_runbook_names_panels_that_exist(name: str, root: Path, deploy: Path) -> None:
+    dashboards = [json.loads(path.read_text()) for path in (deploy / "grafana/dashboards").iterdir()]
+    titles = {page["title"] for page in dashboards} | {p["title"] for page in dashboards for p in page["panels"]}
+    text = " ".join((root / f"docs/runbooks/{kebab(name)}.md").read_text().split())
+
+    # A page of Prometheus.
+    assert set(re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", text)) - titles <= {"Targets"}
 
 
 def codes() -> Iterator[tuple[str, int]]:
