@@ -29,9 +29,10 @@ format: .venv/dev  ## rewrite the code in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn answer
+bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn answer, and what monitoring costs
 	$(BIN)/python tests/bench/bench_predict.py
 	$(BIN)/python tests/bench/bench_selection.py
+	$(BIN)/python tests/bench/bench_monitoring.py
 
 dashboards: .venv/serve  ## write the Grafana dashboards and the manifests made of them and of the rules
 	$(BIN)/python -m softgate.workbench.dashboards
