@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from shared_data import clinc_logits
 from softgate.numerics.activations import softmax
+from softgate.numerics.alarm import falling, mean_upper_bound, rising, share_upper_bound
 from softgate.numerics.confidence import energy, max_probability
-from softgate.numerics.histogram import CONFIDENCE_EDGES, Counts
+from softgate.numerics.histogram import CONFIDENCE_EDGES, Counts, count_in_bins
+from softgate.numerics.out_of_scope import energy_gate
 from softgate.numerics.temperature import apply_temperature, fit_temperature
 
 Floats = NDArray[np.float64]
 Bins = NDArray[np.intp]
 
 N_BINS = len(CONFIDENCE_EDGES) + 1
+FALLING, RISING, HIT = falling(CONFIDENCE_EDGES), rising(CONFIDENCE_EDGES), np.array([0.0, 1.0])
 
 
 class Rows(NamedTuple):
@@ -89,3 +92,47 @@ def delays(detectors: list[tuple[Floats, Bins]], *, budget: float, rows: int = 1
         if (delay < n_rows).all():
             break
     return delay
+
+
+def windows(model: str, *, m: int, n: int, share: float = 0.0) -> list[tuple[Counts, Counts]]:
+    """References of m rows, 110 of them, and 200 windows of n rows each, over the deciles of the reference."""
+    rng = np.random.default_rng(n)
+    pool, strangers = in_scope(model).confidence, out_of_scope(model).confidence
+    pairs = []
+    for _ in range(110):
+        rows = rng.choice(pool, m)
+        edges = np.quantile(rows, np.arange(1, 10) / 10)
+        familiar, strange = (count_in_bins(population, edges) / len(population) for population in (pool, strangers))
+        live = rng.multinomial(n, (1 - share) * familiar + share * strange, size=200)
+        pairs += [(count_in_bins(rows, edges), window) for window in live]
+    return pairs
+
+
+def detectors(
+    model: str, reference: NDArray[np.intp], *, share: float, n_rows: int, seed: int
+) -> list[tuple[NDArray[np.float64], NDArray[np.intp]]]:
+    """Confidence falling, confidence rising, energy below the gate, in 100 replicas with out-of-scope rows mixed in."""
+    pool, strangers = in_scope(model), out_of_scope(model)
+    gate = energy_gate(pool.energy[reference], share=0.05)
+    hits, counts = int(np.sum(pool.energy[reference] < gate)), counted(pool.bins[reference])
+    rng = np.random.default_rng(seed)
+    strange = rng.random((100, n_rows)) < share
+    familiar_at, strange_at = (rng.integers(0, len(rows.energy), strange.shape) for rows in (pool, strangers))
+    mixed = Rows(*(np.where(strange, b[strange_at], a[familiar_at]) for a, b in zip(pool, strangers, strict=True)))
+    bounds = [mean_upper_bound(counts, FALLING), mean_upper_bound(counts, RISING)]
+    bounds.append(share_upper_bound(hits, len(reference)))
+    values, bins = (FALLING, RISING, HIT), (mixed.bins, mixed.bins, (mixed.energy < gate).astype(np.intp))
+    return [(factors([m0] * 100, x), b) for m0, x, b in zip(bounds, values, bins, strict=True)]
+
+
+def delays_over_references(model: str, *, share: float, n_rows: int, rows: int = 1) -> NDArray[np.intp]:
+    """Of 100 replicas for each of ten references of 3000 rows, and for one of the whole pool."""
+    rng = np.random.default_rng(0)
+    n = len(in_scope(model).energy)
+    references = [np.arange(n), *(rng.integers(0, n, 3000) for _ in range(10))]
+    return np.array(
+        [
+            delays(detectors(model, reference, share=share, n_rows=n_rows, seed=seed), budget=30_000, rows=rows)
+            for seed, reference in enumerate(references)
+        ]
+    )

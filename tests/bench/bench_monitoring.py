@@ -3,8 +3,8 @@ What monitoring costs: per single-row request, of clinc150's throughput, and per
 
     make bench
 
-With and without take turns in one run, so only their differences and ratios mean anything. Without: the same server with
-the counting methods replaced by ones that do nothing, and no watch.
+With and without take turns in one run, so only their differences and ratios mean anything. Without: the same server,
+its counting methods replaced by ones that do nothing, and no watch.
 """
 
 import argparse
@@ -22,10 +22,9 @@ import numpy as np
 import uvloop
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "bench")]
+sys.path[:0] = [str(ROOT / "tests")]
 
-from bench_predict import Target, load, post  # noqa: E402
-
+from bench.bench_predict import Target, load, post  # noqa: E402
 from graphs import linear, write_model  # noqa: E402
 from references import write_referenced  # noqa: E402
 from servers import command, started  # noqa: E402
@@ -76,8 +75,8 @@ def throughput(rounds: int, seconds: float, connections: int) -> float:
             server = stack.enter_context(started(line))
             port = int(server.read_until("listening")["url"].rpartition(":")[2])
             server.read_until("ready")
-            body = {"inputs": ["move 50 dollars to savings"]}
-            targets.append(Target(line[1], port, post("/v1/models/clinc150/predict", body)))
+            request = post("/v1/models/clinc150/predict", {"inputs": ["move 50 dollars to savings"]})
+            targets.append(Target(line[1], port, request))
         rates: list[list[float]] = [[], []]
         for turn in range(rounds):
             for place in (0, 1) if turn % 2 else (1, 0):
@@ -88,7 +87,7 @@ def throughput(rounds: int, seconds: float, connections: int) -> float:
             for target in targets
         )
         assert counted == uncounted > 0
-        return median(ours / theirs for ours, theirs in zip(*rates, strict=True))
+        return float(median(ours / theirs for ours, theirs in zip(*rates, strict=True)))
 
 
 def scrape(folder: Path, rounds: int) -> tuple[int, int, float, float]:

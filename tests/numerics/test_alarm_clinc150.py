@@ -5,13 +5,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from replays import Rows, alarms, counted, delays, factors, in_scope, out_of_scope
-from softgate.numerics.alarm import falling, mean_upper_bound, rising, share_upper_bound
-from softgate.numerics.histogram import CONFIDENCE_EDGES
+from replays import FALLING, RISING, alarms, counted, delays_over_references, factors, in_scope
+from softgate.numerics.alarm import mean_upper_bound, share_upper_bound
 from softgate.numerics.out_of_scope import energy_gate
 
 MODELS = ["minilm_lr", "tfidf_svc"]
-FALLING, RISING, HIT = falling(CONFIDENCE_EDGES), rising(CONFIDENCE_EDGES), np.array([0.0, 1.0])
 A = 10_000
 
 
@@ -88,36 +86,6 @@ def test_the_share_below_a_gate_of_the_same_rows_is_below_its_bound_in_95_of_100
     missed = np.mean([gate > share_upper_bound(hits, 200) for gate, hits in shares])
 
     assert missed == pytest.approx(0.05, abs=0.01)
-
-
-def detectors(
-    model: str, reference: NDArray[np.intp], *, share: float, n_rows: int, seed: int
-) -> list[tuple[NDArray[np.float64], NDArray[np.intp]]]:
-    """Confidence falling, confidence rising, energy below the gate, in 100 replicas with out-of-scope rows mixed in."""
-    pool, strangers = in_scope(model), out_of_scope(model)
-    gate = energy_gate(pool.energy[reference], share=0.05)
-    hits, counts = int(np.sum(pool.energy[reference] < gate)), counted(pool.bins[reference])
-    rng = np.random.default_rng(seed)
-    strange = rng.random((100, n_rows)) < share
-    familiar_at, strange_at = (rng.integers(0, len(rows.energy), strange.shape) for rows in (pool, strangers))
-    mixed = Rows(*(np.where(strange, b[strange_at], a[familiar_at]) for a, b in zip(pool, strangers, strict=True)))
-    bounds = [mean_upper_bound(counts, FALLING), mean_upper_bound(counts, RISING)]
-    bounds.append(share_upper_bound(hits, len(reference)))
-    values, bins = (FALLING, RISING, HIT), (mixed.bins, mixed.bins, (mixed.energy < gate).astype(np.intp))
-    return [(factors([m0] * 100, x), b) for m0, x, b in zip(bounds, values, bins, strict=True)]
-
-
-def delays_over_references(model: str, *, share: float, n_rows: int, rows: int = 1) -> NDArray[np.intp]:
-    """Of 100 replicas for each of ten references of 3000 rows, and for one of the whole pool."""
-    rng = np.random.default_rng(0)
-    n = len(in_scope(model).energy)
-    references = [np.arange(n), *(rng.integers(0, n, 3000) for _ in range(10))]
-    return np.array(
-        [
-            delays(detectors(model, reference, share=share, n_rows=n_rows, seed=seed), budget=3 * A, rows=rows)
-            for seed, reference in enumerate(references)
-        ]
-    )
 
 
 @pytest.mark.parametrize(("share", "median", "late"), [(0.2, 100, 200), (0.05, 1000, 2700)])

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from concepts import MODELS, PAGE, percent, rows_of
 from shared_data import clinc_logits
 from softgate.numerics import bias
 from softgate.numerics.activations import log_softmax, softmax
@@ -35,9 +35,7 @@ Floats = NDArray[np.float64]
 Truths = NDArray[np.bool_]
 Rows = NDArray[np.intp]
 
-PAGE = (Path(__file__).parents[2] / "docs" / "concepts.md").read_text()
 WORDS = " ".join(PAGE.split())
-MODELS = {"linear SVC": "tfidf_svc", "embedding": "minilm_lr", "network": "minilm_mlp"}
 N_DRAWS = 300
 N_DRAWS_REFITTED = 100
 RISK = 0.1
@@ -48,22 +46,6 @@ def one_thread() -> Iterator[None]:
     """Many small products of matrices: more threads only wait for each other."""
     with threadpool_limits(1):
         yield
-
-
-def table(title: str, first: str) -> Sequence[Sequence[str]]:
-    """The table of a section whose first column is named `first`, by its lines."""
-    section = PAGE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    lines = section.partition(f"\n| {first} |")[2].partition("\n\n")[0].splitlines()[2:]
-    assert lines, f"No table of {first} in {title}."
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-
-
-def rows_of(title: str, first: str) -> Sequence[Any]:
-    return [pytest.param(cells, id=" ".join(cells[:3])) for cells in table(title, first)]
-
-
-def percent(value: float, digits: int = 0) -> str:
-    return f"{100 * value:.{digits}f} %"
 
 
 def three(value: float) -> str:
@@ -339,10 +321,10 @@ def test_how_well_energy_and_confidence_tell_what_is_out_of_scope() -> None:
 
 def test_no_table_of_the_page_is_left_unread() -> None:
     read = {"Is it calibrated?": 1, "Wrong labels": 1, "A richer map": 1, "A threshold that keeps a promise": 3}
-    read |= {"Prediction sets": 1, "What is out of scope": 1, "Four scores, four questions": 1}
+    read |= {"Prediction sets": 1, "What is out of scope": 1, "Four scores, four questions": 1, "Drift": 3}
     sections = re.split(r"^## ", PAGE, flags=re.M)[1:]
 
     found = {one.partition("\n")[0]: len(re.findall(r"^\| -", one, flags=re.M)) for one in sections}
 
-    # That of wrong labels is read by test_concepts; that of the four scores holds no figures.
+    # Wrong labels are read by test_concepts, drift by test_documented_drift; the four scores hold no figures.
     assert {title: count for title, count in found.items() if count} == read

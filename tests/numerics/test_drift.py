@@ -10,9 +10,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import chdtrc, ndtr
 from scipy.stats import chi2_contingency, kstwobign, kurtosis, ttest_ind_from_stats, wasserstein_distance
 
-from replays import counted, in_scope, out_of_scope
+from replays import counted, in_scope, windows
 from softgate.numerics.drift import DRIFT_STATISTICS, Distance, chi_squared
-from softgate.numerics.histogram import CONFIDENCE_EDGES, Counts, Edges, count_in_bins
+from softgate.numerics.histogram import CONFIDENCE_EDGES, Counts, Edges
 from softgate.numerics.shift import Shift, deviation_shift, mean_shift
 
 MODELS = ["minilm_lr", "tfidf_svc"]
@@ -148,20 +148,6 @@ def test_distances_of_a_billion_rows_are_exact() -> None:
     for statistic in DRIFT_STATISTICS.values():
         assert statistic(many, many, EDGES).value == pytest.approx(0, abs=1e-12)
     assert chi_squared(few, many).value == pytest.approx(0, abs=1e-9)
-
-
-def windows(model: str, *, m: int, n: int, share: float = 0.0) -> list[tuple[Counts, Counts]]:
-    """References of m rows, 110 of them, and 200 windows of n rows each, over the deciles of the reference."""
-    rng = np.random.default_rng(n)
-    pool, strangers = in_scope(model).confidence, out_of_scope(model).confidence
-    pairs = []
-    for _ in range(110):
-        rows = rng.choice(pool, m)
-        edges = np.quantile(rows, np.arange(1, 10) / 10)
-        familiar, strange = (count_in_bins(population, edges) / len(population) for population in (pool, strangers))
-        live = rng.multinomial(n, (1 - share) * familiar + share * strange, size=200)
-        pairs += [(count_in_bins(rows, edges), window) for window in live]
-    return pairs
 
 
 @pytest.mark.parametrize("n", [50, 100, 200, 500])
