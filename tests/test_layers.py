@@ -37,7 +37,7 @@ ALLOWED = {
     "policy": {"numpy"},
     "workbench": {"numpy", "onnx", "matplotlib"},
     "settings": {"pydantic", "pydantic_settings"},
-    "web": {"numpy", "fastapi", "starlette", "pydantic", "prometheus_client", "uvicorn", "msgspec"},
+    "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "msgspec"},
     "client": {"httpx2"},
     "commands": {"numpy", "rich"},
     "cli": {"typer", "rich"},
