@@ -15,12 +15,12 @@ from softgate.policy.monitor.axes import MEASURES, Axes
 from softgate.runtime.counts import Fields, Layout
 from softgate.types import Action, Floats, Predictions, Reason
 
-# 100 µs doubled up to 13 s: a small classifier answers at the low end, a queue in trouble shows at the high one.
-SECONDS_EDGES: Edges = np.array([1e-4 * 2**power for power in range(18)])
-BATCH_EDGES: Edges = np.array([4.0**power for power in range(6)])
+# 200 µs doubled up to 6.6 s: a small classifier answers at the low end, a queue in trouble shows at the high one.
+SECONDS_EDGES: Edges = np.array([2e-4 * 2**power for power in range(16)])
+BATCH_EDGES: Edges = np.array([4.0**power for power in range(5)])
 STAGE_EDGES: Edges = SECONDS_EDGES[::2]
 """Of the parts of a request's time."""
-HELD_EDGES: Edges = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0])
+HELD_EDGES: Edges = np.array([1.0, 2.0, 4.0, 8.0])
 
 DETECTORS = ("confidence_falling", "confidence_rising", "out_of_scope_rising")
 
