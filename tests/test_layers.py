@@ -39,7 +39,7 @@ ALLOWED = {
     "settings": {"pydantic", "pydantic_settings"},
     "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "msgspec"},
     "client": {"httpx2"},
-    "commands": {"numpy", "rich"},
+    "commands": {"numpy", "rich", "msgspec"},
     "cli": {"typer", "rich"},
     "__main__": set(),
 }

@@ -205,11 +205,29 @@ def replay(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write, whole or not at all.")] = (
         None
     ),
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Show what the drift alarm would have done; no lines without --output.")
+    ] = False,
 ) -> None:
     """Decide stored logits as the server would, without running the graph: a line of JSON per row."""
     from softgate.commands import replay as command
 
-    raise typer.Exit(command.run(folder, logits, profile=profile, top_k=top_k, output=output))
+    raise typer.Exit(command.run(folder, logits, profile=profile, top_k=top_k, output=output, drift=drift))
+
+
+@app.command()
+def drift(
+    url: Annotated[
+        str | None, typer.Argument(help="Of the server; default: where SOFTGATE_HOST and _PORT say.")
+    ] = None,
+    *,
+    model: Annotated[str | None, typer.Option(help="One of the models served; default: all of them.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answers of the API, as a list.")] = False,
+) -> None:
+    """Show whether traffic is still what it was; exit with 4 where an alarm is on or a plain rule is broken."""
+    from softgate.commands import drift as command
+
+    raise typer.Exit(command.run(url, model=model, as_json=as_json))
 
 
 @app.command()

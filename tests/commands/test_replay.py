@@ -235,7 +235,9 @@ def test_the_graph_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Session, "run", refuse)
     output = tmp_path / "out.jsonl"
 
-    code = replay.run(toy(tmp_path / "toy"), save(tmp_path, drawn(9)), profile=None, top_k=1, output=output)
+    code = replay.run(
+        toy(tmp_path / "toy"), save(tmp_path, drawn(9)), profile=None, top_k=1, output=output, drift=False
+    )
 
     assert (code, output.read_bytes().count(b"\n")) == (0, 9)
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
@@ -18,6 +18,7 @@ from softgate.numerics.alarm import (
     stakes,
     start,
     step,
+    walk,
 )
 from softgate.numerics.histogram import CONFIDENCE_EDGES, Counts
 
@@ -38,6 +39,25 @@ def test_steps_by_hand() -> None:
     assert after_two[-1] == pytest.approx(0.29)
     # The smallest is 0.04: 1.02, then 2.02 * 0.98.
     assert after_two[0] == pytest.approx(1.9796)
+
+
+@given(st.lists(st.integers(0, 2), max_size=60), some_bounds, st.floats(2, 500))
+def test_a_walk_is_steps_of_one_row_with_a_start_after_each_alarm(
+    bins: list[int], mean_bound: float, budget: float
+) -> None:
+    evidence, alarms = start(), []
+    for row, place in enumerate(bins):
+        evidence = step(evidence, np.bincount([place], minlength=3), VALUES, mean_bound=mean_bound)
+        # At the budget itself rounding may decide either way.
+        assume(abs(evidence.mean() / budget - 1) > 1e-9)
+        if is_alarm(evidence, budget=budget):
+            alarms.append(row)
+            evidence = start()
+
+    walked = walk(start(), np.array(bins, dtype=np.intp), VALUES, mean_bound=mean_bound, budget=budget)
+
+    assert list(walked.alarms) == alarms
+    assert_allclose(walked.evidence, evidence, rtol=1e-9, atol=1e-12)
 
 
 def test_stakes_by_hand() -> None:

@@ -16,6 +16,8 @@ ValueError is raised for arguments that break the convention.
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +113,47 @@ def is_alarm(evidence: Floats, *, budget: float) -> bool:
     bool
     """
     return bool(evidence.mean() >= budget)
+
+
+class Walk(NamedTuple):
+    evidence: Floats
+    """Shape (8,), after the last row."""
+    alarms: Sequence[int]
+    """Rows, from 0, at which the evidence reached the budget; after each the detector starts again."""
+
+
+def walk(evidence: Floats, bins: NDArray[np.integer], values: Floats, *, mean_bound: float, budget: float) -> Walk:
+    """
+    The same row by row: what an alarm that looks after every row would have done.
+
+    M[k] <- (M[k] + 1) * (1 + l[k] * (x[bins[i]] - m0)) for each row i
+
+    Parameters
+    ----------
+    evidence : array of shape (8,)
+    bins : integers of shape (n_rows,)
+        The bin that each row lies in.
+    values : array of shape (n_bins,)
+        As for `step`.
+    mean_bound, budget : float
+        As for `step` and `is_alarm`.
+
+    Returns
+    -------
+    Walk
+
+    References
+    ----------
+    Shin, Ramdas & Rinaldo (2022), as above.
+    """
+    factors = 1.0 + np.outer(values - mean_bound, stakes(mean_bound))
+    alarms = []
+    for row, row_factors in enumerate(factors[bins]):
+        evidence = (evidence + 1.0) * row_factors
+        if is_alarm(evidence, budget=budget):
+            alarms.append(row)
+            evidence = start()
+    return Walk(evidence, alarms)
 
 
 def falling(upper_edges: Edges) -> Floats:

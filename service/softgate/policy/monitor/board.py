@@ -42,7 +42,7 @@ class Board:
         self.bundles = bundles
         self.counts = counts
         self.windows = Windows(counts.layout.width, now=now)
-        self.watched: Mapping[str, Watched] = {bundle.name: _watched(bundle) for bundle in bundles}
+        self.watched: Mapping[str, Watched] = {bundle.name: watched(bundle) for bundle in bundles}
         """By model."""
         self._cells = shared((2,))
 
@@ -68,6 +68,7 @@ class Board:
         return self.counts.layout.view(total, watched.section)
 
 
-def _watched(bundle: Bundle) -> Watched:
+def watched(bundle: Bundle) -> Watched:
+    """With detectors that have seen nothing."""
     own = detectors(bundle)
     return Watched(bundle, section(bundle), axes(bundle), own, states(len(own)))

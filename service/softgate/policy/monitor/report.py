@@ -29,24 +29,28 @@ Counted = Mapping[str, Floats]
 
 def report(board: Board, model: str, *, now: float) -> Report:
     """`now` is the clock's that the board was made with."""
-    watched = board.watched[model]
-    bundle, total = watched.bundle, board.counts.total()
+    watched, total = board.watched[model], board.counts.total()
     spans = {name: board.windows.since(name, total, now=now) for name in WINDOWS}
-    states = detector_states(watched)
-    reference = watched.reference
+    windows = [
+        window(watched, board.view(counts, watched), name=name, seconds=seconds)
+        for name, (counts, seconds) in spans.items()
+    ]
+    return describe(watched, windows, updated_at=board.updated_at)
+
+
+def describe(watched: Watched, windows: Sequence[Window], *, updated_at: float) -> Report:
+    """The windows of a model, with its reference and its detectors as they stand."""
+    states, reference = detector_states(watched), watched.reference
     return Report(
-        model=bundle.name,
-        version=bundle.version,
+        model=watched.bundle.name,
+        version=watched.bundle.version,
         calibration=watched.calibration_id,
         reference=None if reference is None else _told(reference),
         alarm=any(state.alarm for state in states),
-        alarm_every=bundle.card.monitoring.alarm_every,
+        alarm_every=watched.bundle.card.monitoring.alarm_every,
         detectors=states,
-        windows=[
-            window(watched, board.view(counts, watched), name=name, seconds=seconds)
-            for name, (counts, seconds) in spans.items()
-        ],
-        updated_at=board.updated_at,
+        windows=windows,
+        updated_at=updated_at,
     )
 
 
