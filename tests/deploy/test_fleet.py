@@ -21,8 +21,9 @@ from calibrating import calibrated, examples, model, values
 from scraped import Prometheus, scraping, wait_for
 from servers import Served, served
 from softgate.numerics.activations import softmax
-from softgate.numerics.drift import DRIFT_STATISTICS, mean_shift
+from softgate.numerics.drift import DRIFT_STATISTICS
 from softgate.numerics.histogram import CONFIDENCE_EDGES, count_in_bins
+from softgate.numerics.shift import mean_shift
 from softgate.types import Floats
 
 FLEETS = (1, 2, 8)

@@ -12,8 +12,9 @@ from scipy.stats import chi2, chi2_contingency, wasserstein_distance
 
 import promtool
 from promtool import Series, series
-from softgate.numerics.drift import DRIFT_STATISTICS, mean_shift
+from softgate.numerics.drift import DRIFT_STATISTICS
 from softgate.numerics.histogram import CONFIDENCE_EDGES, count_in_bins
+from softgate.numerics.shift import mean_shift
 
 MODEL = {"model": "tickets", "version": "3", "calibration": "0123456789ab"}
 ROUTES = ("banking", "cards", "human", "weather")
