@@ -6,27 +6,26 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import promtool
+from dashboards import DASHBOARDS, Dashboard, drawn, expressions, queries, read
 from softgate.workbench.dashboards.__main__ import main
 from softgate.workbench.dashboards.files import RULES as RULES_FILE
 from softgate.workbench.dashboards.files import files
 
-Panel = dict[str, Any]
-Dashboard = dict[str, Any]
 Labels = Mapping[str, set[str]]
 """Name of a metric → the names of its labels, as the server exposes them."""
 
-DASHBOARDS = sorted((Path(__file__).parents[2] / "deploy/grafana/dashboards").glob("*.json"))
 NAME = re.compile(r"\bsoftgate_\w+")
 SELECTOR = re.compile(r"(softgate_\w+){([^}]*)}")
 RECORD = re.compile(r"\bsoftgate:[\w:]+")
 RECORD_SELECTOR = re.compile(r"(softgate:[\w:]+){([^}]*)}")
+MODEL = ("model", "version", "calibration")
+"""What tells one set of numbers from another."""
 CONSTANT = "softgate_reference_"
 """What a calibration says of its own rows is a histogram, and never grows."""
 
@@ -35,21 +34,6 @@ CONSTANT = "softgate_reference_"
 def exposed(exposition: str) -> Labels:
     families = text_string_to_metric_families(exposition)
     return {sample.name: set(sample.labels) for family in families for sample in family.samples}
-
-
-def drawn(dashboard: Dashboard) -> list[Panel]:
-    """All panels but the rows."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
-
-
-def expressions(dashboard: Dashboard) -> Iterator[str]:
-    for panel in drawn(dashboard):
-        yield from (target["expr"] for target in panel["targets"])
-
-
-def queries(dashboard: Dashboard) -> list[Panel]:
-    """The variables that are read from Prometheus."""
-    return [variable for variable in dashboard["templating"]["list"] if variable["type"] == "query"]
 
 
 def ids_are_unique(dashboard: Dashboard, _: Labels) -> Iterator[str]:
@@ -101,7 +85,7 @@ def the_data_source_is_a_variable(dashboard: Dashboard, _: Labels) -> Iterator[s
 
 def variables_allow_several_and_all(dashboard: Dashboard, _: Labels) -> Iterator[str]:
     variables = {variable["name"]: variable for variable in queries(dashboard)}
-    for name in ("model", "version", "instance"):
+    for name in ("model", "version", "calibration", "instance"):
         variable = variables.get(name, {})
         if not (variable.get("multi") and variable.get("includeAll")):
             yield f"{name}: several or all cannot be chosen"
@@ -127,21 +111,31 @@ def variables_select_the_series(dashboard: Dashboard, exposed: Labels) -> Iterat
         if len(chosen) != len(NAME.findall(expression)):
             yield f"{expression}: a metric without a selector"
         for name, selector in chosen:
-            labels = {"model", "version", "instance"} & (exposed.get(name, set()) | {"instance"})
+            labels = {*MODEL, "instance"} & (exposed.get(name, set()) | {"instance"})
             yield from (
                 f'{name}: no {label}=~"${label}"' for label in sorted(labels) if f'{label}=~"${label}"' not in selector
             )
 
 
 def variables_select_the_records(dashboard: Dashboard, _: Labels) -> Iterator[str]:
-    """By model and version; they are the whole fleet's, so they know no instance."""
+    """By what tells models apart; they are the whole fleet's, so they know no instance."""
+    wanted = ", ".join(f'{label}=~"${label}"' for label in MODEL)
     for expression in expressions(dashboard):
         chosen = RECORD_SELECTOR.findall(expression)
         if len(chosen) != len(RECORD.findall(expression)):
             yield f"{expression}: a record without a selector"
         for name, selector in chosen:
-            if not selector.startswith('model=~"$model", version=~"$version"') or "instance" in selector:
+            if not selector.startswith(wanted) or "instance" in selector:
                 yield f"{name}: selected by {selector}"
+
+
+def models_are_told_apart(dashboard: Dashboard, _: Labels) -> Iterator[str]:
+    """A version and a calibration more must not be added to the ones before, but for a heatmap, which draws one."""
+    for panel in drawn(dashboard):
+        for target in panel["targets"] if panel["type"] != "heatmap" else ():
+            for kept in re.findall(r"\b(?:by|on) \(([^)]*model[^)]*)\)", target["expr"]):
+                if not set(MODEL) <= set(kept.split(", ")):
+                    yield f"{panel['title']}: by {kept}"
 
 
 def records_are_made(dashboard: Dashboard, _: Labels) -> Iterator[str]:
@@ -206,6 +200,7 @@ RULES: Mapping[Callable[[Dashboard, Labels], Iterator[str]], Callable[[Dashboard
     ranges_follow_the_scrape_interval: _edit("$__rate_interval", "5m"),
     counters_are_read_as_rates: _edit("rate(", "avg("),
     variables_select_the_series: _edit('instance=~"$instance"', 'job="softgate"'),
+    models_are_told_apart: _edit(" (model, version, calibration", " (model, version"),
     metrics_are_exposed: _edit("_total", "_totals"),
     legends_name_labels_that_are_there: lambda dashboard: drawn(dashboard)[0]["targets"][0].update(
         legendFormat="{{pod}}"
@@ -231,14 +226,14 @@ PAIRS = [
 def test_a_dashboard_keeps_the_rule(
     rule: Callable[[Dashboard, Labels], Iterator[str]], path: Path, exposed: Labels
 ) -> None:
-    assert list(rule(json.loads(path.read_text()), exposed)) == []
+    assert list(rule(read(path), exposed)) == []
 
 
 @pytest.mark.parametrize(("rule", "path"), PAIRS)
 def test_a_broken_copy_is_found(
     rule: Callable[[Dashboard, Labels], Iterator[str]], path: Path, exposed: Labels
 ) -> None:
-    broken = copy.deepcopy(json.loads(path.read_text()))
+    broken = copy.deepcopy(read(path))
 
     {**RULES, **RECORD_RULES}[rule](broken)
 
@@ -247,7 +242,7 @@ def test_a_broken_copy_is_found(
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
 def test_a_dashboard_is_named_after_its_file(path: Path) -> None:
-    dashboard = json.loads(path.read_text())
+    dashboard = read(path)
 
     assert (dashboard["uid"], dashboard["editable"]) == (path.stem, False)
 

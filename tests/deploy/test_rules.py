@@ -78,6 +78,12 @@ def test_rules_read_records_that_exist_and_stand_above_them_or_in_another_group(
             assert read.isdisjoint(own[place:])
 
 
+def test_models_versions_and_calibrations_are_told_apart() -> None:
+    kept = [re.findall(r"\b(?:by|on) \(([^)]*model[^)]*)\)", expression) for expression in expressions()]
+
+    assert {labels[:27] for found in kept for labels in found} == {"model, version, calibration"}
+
+
 @pytest.mark.parametrize("name", promtool.rules("record"))
 def test_a_record_is_named_by_level_metric_and_operation_with_its_window(name: str) -> None:
     windows = re.findall(r"\[(\d+[smhd])\]", promtool.rules("record")[name]["expr"])

@@ -18,17 +18,18 @@ from softgate.workbench.dashboards.panels import (
 )
 from softgate.workbench.dashboards.promql import (
     BY_MODEL,
+    MODEL,
     RANGE,
     increase,
     largest,
     mean,
+    named,
     of_model,
     recorded,
     share,
     total,
 )
 
-MODEL = "{{model}} {{version}}"
 HISTOGRAM = "softgate_confidence_ratio"
 
 
@@ -46,7 +47,7 @@ def _alarms() -> Iterator[Panel]:
         "From an alarm until somebody acknowledges it, on any replica.",
         [
             Query(
-                largest("model, detector", of_model("softgate_drift_alarm")),
+                largest(f"{BY_MODEL}, detector", of_model("softgate_drift_alarm")),
                 "{{model}} {{detector}}",
             )
         ],
@@ -60,7 +61,7 @@ def _alarms() -> Iterator[Panel]:
         "goes; 100 % is an alarm.",
         [
             Query(
-                largest("model, detector", of_model("softgate_drift_evidence_ratio")),
+                largest(f"{BY_MODEL}, detector", of_model("softgate_drift_evidence_ratio")),
                 "{{model}} {{detector}}",
             )
         ],
@@ -74,7 +75,7 @@ def _alarms() -> Iterator[Panel]:
         "In the time range shown, over all replicas.",
         [
             Query(
-                total("model, detector", increase(of_model("softgate_drift_alarms_total"), window=RANGE)),
+                total(f"{BY_MODEL}, detector", increase(of_model("softgate_drift_alarms_total"), window=RANGE)),
                 "{{model}} {{detector}}",
             )
         ],
@@ -90,8 +91,8 @@ def _distribution() -> Iterator[Panel]:
     yield heatmap(
         6,
         "Confidence of the predicted label",
-        "How many rows had which confidence. A cloud that sinks or widens is the first sign of inputs the model does "
-        "not know.",
+        "How many rows had which confidence, of all models chosen above together. A cloud that sinks or widens is the "
+        "first sign of inputs the model does not know.",
         [Query(live, "{{le}}")],
         size=(12, 9),
     )
@@ -108,15 +109,10 @@ def _distribution() -> Iterator[Panel]:
         "Rows by tenths of the reference",
         "Each bin held a tenth of the reference's rows; its name is its upper end. The share of the last hour's rows "
         "beside it; PSI is made of these.",
-        [Query(_named(recorded(name)), title) for title, name in tenths.items()],
+        [Query(named(recorded(name), "bin"), title) for title, name in tenths.items()],
         size=(8, 9),
         by="of",
     )
-
-
-def _named(series: str) -> str:
-    """By one label that holds model and bin: what bars stand beside each other by."""
-    return f'sum by (of) (label_join({series}, "of", " ", "model", "bin"))'
 
 
 def _level() -> Iterator[Panel]:

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 
 from softgate.workbench.dashboards.panels import SHARE, Panel, Query, bars, dashed, heading, lines, states
-from softgate.workbench.dashboards.promql import BY_MODEL, RANGE, furthest, largest, of_model, recorded, share_by
-
-MODEL = "{{model}} {{version}}"
+from softgate.workbench.dashboards.promql import BY_MODEL, MODEL, RANGE, furthest, largest, of_model, recorded, share_by
 
 
 def distances() -> Iterator[Panel]:
@@ -49,7 +47,7 @@ def distances() -> Iterator[Panel]:
 
 def accuracy() -> Iterator[Panel]:
     yield heading(17, "Accuracy without labels")
-    by = "model, version, estimator"
+    by = f"{BY_MODEL}, estimator"
     yield lines(
         18,
         "Estimated accuracy",

@@ -64,10 +64,13 @@ def _datasource() -> Panel:
 def _variables() -> Iterator[Panel]:
     yield _variable("model", "Model", "softgate_model_info")
     yield _variable("version", "Version", 'softgate_model_info{model=~"$model"}')
+    # Without a calibration the label is not there: nothing matches it, and "all" must be anything or nothing.
+    calibrated = 'softgate_model_info{model=~"$model", version=~"$version"}'
+    yield _variable("calibration", "Calibration", calibrated, every=".*")
     yield _variable("instance", "Instance", "softgate_build_info")
 
 
-def _variable(name: str, label: str, series: str) -> Panel:
+def _variable(name: str, label: str, series: str, *, every: str = ".+") -> Panel:
     """Several values may be chosen, or all."""
     query = f"label_values({series}, {name})"
     return {
@@ -81,6 +84,6 @@ def _variable(name: str, label: str, series: str) -> Panel:
         "sort": 1,
         "multi": True,
         "includeAll": True,
-        "allValue": ".+",
+        "allValue": every,
         "current": {"text": ["All"], "value": ["$__all"]},
     }

@@ -137,7 +137,14 @@ def paired_bars(
     names = {f"Value #{letter}": query.legend for letter, query in zip(ascii_uppercase, queries, strict=False)}
     return _panel("barchart", number, title, description, size) | {
         "fieldConfig": _fields({"unit": SHARE, "min": 0, "custom": {"fillOpacity": 80, "lineWidth": 0}}),
-        "options": {"xField": by, "orientation": "auto", "groupWidth": 0.8, "showValue": "never", "legend": _legend()},
+        "options": {
+            "xField": by,
+            "orientation": "auto",
+            "groupWidth": 0.8,
+            "showValue": "never",
+            "legend": _legend(),
+            "xTickLabelMaxLength": 20,
+        },
         "targets": _targets(queries, format="table", instant=True, range=False),
         "transformations": [
             {"id": "merge", "options": {}},

@@ -2,17 +2,21 @@
 Expressions of Prometheus as the dashboards use them.
 
 Every series is chosen by the dashboard's variables: a model's by model, version and instance, a server's by instance, a
-recorded one, which is the fleet's, by model and version.
+recorded one, which is the fleet's, by model, version and calibration.
 """
 
 INTERVAL = "$__rate_interval"
 RANGE = "$__range"
-BY_MODEL = "model, version"
+BY_MODEL = "model, version, calibration"
+"""What tells one set of numbers from another: a new calibration is not to be added to the one that it replaces."""
+MODEL = "{{model}} {{version}} {{calibration}}"
+"""The same in a legend."""
+_CHOSEN = tuple(f'{label}=~"${label}"' for label in ("model", "version", "calibration"))
 
 
 def of_model(name: str, *chosen: str) -> str:
     """The series of a metric that has the labels of a model; `chosen` holds further matchers."""
-    return _selected(name, 'model=~"$model"', 'version=~"$version"', 'instance=~"$instance"', *chosen)
+    return _selected(name, *_CHOSEN, 'instance=~"$instance"', *chosen)
 
 
 def of_server(name: str, *chosen: str) -> str:
@@ -22,7 +26,7 @@ def of_server(name: str, *chosen: str) -> str:
 
 def recorded(name: str, *chosen: str) -> str:
     """The series of a recording rule, given without its level."""
-    return _selected(f"softgate:{name}", 'model=~"$model"', 'version=~"$version"', *chosen)
+    return _selected(f"softgate:{name}", *_CHOSEN, *chosen)
 
 
 def total(labels: str, expression: str) -> str:
@@ -54,7 +58,7 @@ def share(labels: str, part: str, whole: str) -> str:
 def share_by(label: str, counter: str, *, window: str = INTERVAL, offset: str = "") -> str:
     """What part of a model's count each value of a label has."""
     counted = increase(counter, window=window, offset=offset)
-    return f"{total(f'model, {label}', counted)} / on (model) group_left () {total('model', counted)}"
+    return f"{total(f'{BY_MODEL}, {label}', counted)} / on ({BY_MODEL}) group_left () {total(BY_MODEL, counted)}"
 
 
 def mean(histogram: str) -> str:
@@ -65,6 +69,11 @@ def mean(histogram: str) -> str:
 def quantile(part: float, histogram: str) -> str:
     """Estimated from buckets, by model."""
     return f"histogram_quantile({part}, {per_second(f'{BY_MODEL}, le', of_model(f'{histogram}_bucket'))})"
+
+
+def named(series: str, label: str) -> str:
+    """By one label `of` that holds those of the model too: what bars stand beside each other by."""
+    return f'max by (of) (label_join({series}, "of", " ", "model", "{label}", "version", "calibration"))'
 
 
 def furthest(count: int, difference: str) -> str:

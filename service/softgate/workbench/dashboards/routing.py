@@ -18,10 +18,12 @@ from softgate.workbench.dashboards.panels import (
 )
 from softgate.workbench.dashboards.promql import (
     BY_MODEL,
+    MODEL,
     RANGE,
     furthest,
     increase,
     largest,
+    named,
     of_model,
     per_second,
     rate,
@@ -32,7 +34,6 @@ from softgate.workbench.dashboards.promql import (
 )
 
 DECISIONS = "softgate_decisions_total"
-MODEL = "{{model}} {{version}}"
 WHOLE = (0.0, 1.0)
 COLOURS = {
     "/^route: confident/": "green",
@@ -145,7 +146,7 @@ def _not_routed() -> Iterator[Panel]:
         [
             Query(
                 "topk(10, "
-                + total("model, label", increase(of_model("softgate_predicted_labels_total"), window=RANGE))
+                + total(f"{BY_MODEL}, label", increase(of_model("softgate_predicted_labels_total"), window=RANGE))
                 + ")",
                 "{{model}} {{label}}",
             )
@@ -181,7 +182,7 @@ def _routes() -> Iterator[Panel]:
         14,
         "Routes, live and at calibration",
         "Share of each candidate route among the rows of the last hour, and among those of the reference.",
-        [Query(_named(live), "last hour"), Query(_named(reference), "reference")],
+        [Query(named(live, "route"), "last hour"), Query(named(reference, "route"), "reference")],
         size=(12, 9),
         by="of",
     )
@@ -226,8 +227,3 @@ def _routes() -> Iterator[Panel]:
         unit="none",
         overrides=[dashed("/critical$/", "red")],
     )
-
-
-def _named(series: str) -> str:
-    """By one label that holds model and route: what bars stand beside each other by."""
-    return f'sum by (of) (label_join({series}, "of", " ", "model", "route"))'

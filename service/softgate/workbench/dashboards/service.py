@@ -6,6 +6,7 @@ from softgate.workbench.dashboards.page import Dashboard, page
 from softgate.workbench.dashboards.panels import ROWS, SHARE, Panel, Query, coloured, heading, lines, stacked
 from softgate.workbench.dashboards.promql import (
     BY_MODEL,
+    MODEL,
     increase,
     mean,
     of_model,
@@ -15,7 +16,6 @@ from softgate.workbench.dashboards.promql import (
     total,
 )
 
-MODEL = "{{model}} {{version}}"
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
