@@ -27,8 +27,15 @@ class Prometheus:
     def __init__(self, address: str) -> None:
         self.url = f"http://{address}"
 
-    def query(self, expression: str) -> Samples:
-        samples: Samples = self._get("query", {"query": expression})["result"]
+    def query(self, expression: str, at: float | None = None) -> Samples:
+        """Now, or at a unix time."""
+        moment = {} if at is None else {"time": str(at)}
+        samples: Samples = self._get("query", {"query": expression, **moment})["result"]
+        return samples
+
+    def query_range(self, expression: str, *, start: float, end: float, step: float) -> Samples:
+        span = {"start": str(start), "end": str(end), "step": str(step)}
+        samples: Samples = self._get("query_range", {"query": expression, **span})["result"]
         return samples
 
     def value(self, expression: str) -> float | None:
