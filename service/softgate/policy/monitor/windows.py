@@ -15,7 +15,7 @@ WINDOWS: Mapping[str, float] = {"1m": 60.0, "10m": 600.0, "1h": 3600.0, "24h": 8
 """Name → seconds."""
 
 STEPS = 30
-"""A window is longer than it is called by at most this part of it."""
+"""A window is longer than it is called by at most this part of it and one step of the watch."""
 
 _SLOTS = STEPS + 2
 
@@ -33,8 +33,8 @@ class Windows:
     def record(self, total: Floats, *, now: float) -> None:
         """Keep a snapshot wherever the last is old enough."""
         for ring, seconds in enumerate(WINDOWS.values()):
-            # Half a second of tolerance, or a step that comes a little early would be left out altogether.
-            if now - self._times[ring, self._latest[ring]] < seconds / STEPS - min(0.5, seconds / STEPS / 4):
+            # No tolerance for a step that comes early: with it, hurried steps would fill the ring before its time.
+            if now - self._times[ring, self._latest[ring]] < seconds / STEPS:
                 continue
             slot = (self._latest[ring] + 1) % _SLOTS
             self._times[ring, slot] = np.nan
@@ -43,7 +43,11 @@ class Windows:
             self._latest[ring] = slot
 
     def since(self, window: str, total: Floats, *, now: float) -> tuple[Floats, float]:
-        """What was counted in the window, and over how many seconds: fewer where the server is younger."""
+        """
+        What was counted in the window, and over how many seconds: fewer where the server is younger.
+
+        NaN where a sum has left the range of numbers.
+        """
         ring = list(WINDOWS).index(window)
         while True:
             times = self._times[ring].copy()
@@ -52,4 +56,5 @@ class Windows:
             slot = int(old_enough[age[old_enough].argmin()] if old_enough.size else np.nanargmax(age))
             then = self._counts[ring, slot].copy()
             if self._times[ring, slot] == times[slot]:
-                return total - then, float(age[slot])
+                with np.errstate(invalid="ignore"):
+                    return total - then, float(age[slot])
