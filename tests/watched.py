@@ -46,7 +46,7 @@ def referenced(
     routing: str = "",
     **parts: Any,
 ) -> Bundle:
-    """A model that answers what it is asked, of float64, with the reference of these rows; `card`: more tables of it."""
+    """A model that answers float64 as it is asked, with the reference of these rows; `card`: more tables of its."""
     graph = flat(np.float64, "batch", len(labels), gives=len(labels))
     write_model(folder, graph, name=name, activation=activation, labels=labels, routing=routing)
     with (folder / "classifier.toml").open("a") as file:
