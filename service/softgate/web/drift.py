@@ -49,7 +49,10 @@ def routes(catalogue: Catalogue, board: Board, clock: Callable[[], float]) -> AP
         responses=problems(400, 404, 503) | without_input(),
     )
     async def acknowledge(model: str, body: Acknowledgement) -> Response:
-        """Switches the alarm off and lets the detector start again. The report says how things stand then."""
+        """
+        Switches the alarm off and lets the detector start again; without an alarm, nothing. The report says how things
+        stand then.
+        """
         monitor = catalogue.find(model).monitor
         watched = board.watched[model]
         known = [detector.name for detector in watched.detectors]

@@ -20,6 +20,8 @@ from softgate.types import Floats
 RAISED, ACKNOWLEDGED = "drift_alarm", "drift_acknowledged"
 
 _SAVED = ("rows", "alarms", "alarm", "raised_at")
+# Beyond it a float skips integers. Evidence comes nowhere near: it starts again at its budget.
+_LARGEST = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,9 @@ class Watch:
         board = self._board
         total = board.counts.total()
         board.windows.record(total, now=now)
-        new = total - self._seen
+        # A sum of scores may leave the range of numbers; rows, which are bet on, do not.
+        with np.errstate(invalid="ignore"):
+            new = total - self._seen
         self._seen = total
         events: list[Event] = []
         for watched in board.watched.values():
@@ -87,11 +91,13 @@ class Watch:
         detector, state = watched.detectors[place], watched.states[place : place + 1]
         acknowledged = counted["acknowledged"][DETECTORS.index(detector.name)]
         if acknowledged > state["acknowledged"][0]:
-            state["acknowledged"] = acknowledged
+            # Without an alarm there is nothing to take note of, and its evidence stays.
             if state["alarm"][0]:
                 yield Event(ACKNOWLEDGED, _about(watched, detector, state))
-            state["alarm"] = 0.0
-            _start_again(state)
+                state["alarm"] = 0.0
+                _start_again(state)
+            # Last: whoever sent it waits for this.
+            state["acknowledged"] = acknowledged
         counts = np.rint(detector.counts(added, watched.axes)).astype(np.intp)
         n_rows = counts.sum()
         if n_rows <= 0:
@@ -102,7 +108,9 @@ class Watch:
             return
         state["alarms"] += 1
         if not state["alarm"][0]:
-            state["alarm"], state["raised_at"] = 1.0, unix_time
+            # The time first: a reader between the two sees an alarm later, not one without a time.
+            state["raised_at"] = unix_time
+            state["alarm"] = 1.0
             yield Event(RAISED, _about(watched, detector, state))
         _start_again(state)
 
@@ -134,7 +142,7 @@ def _restored(watched: Watched, saved: Any) -> str | None:
         found = [saved["detectors"][detector.name] for detector in watched.detectors]
         evidence = np.array([state["evidence"] for state in found], dtype=np.float64)
         others = np.array([[state[key] for key in _SAVED] for state in found], dtype=np.float64)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return "the saved state has another form"
     if evidence.shape != (len(found), N_BETS) or not _sane(evidence) or not _sane(others):
         return "the saved state has another form"
@@ -145,4 +153,4 @@ def _restored(watched: Watched, saved: Any) -> str | None:
 
 
 def _sane(numbers: Floats) -> bool:
-    return bool((np.isfinite(numbers) & (numbers >= 0)).all())
+    return bool(((numbers >= 0) & (numbers <= _LARGEST)).all())
