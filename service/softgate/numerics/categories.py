@@ -5,19 +5,23 @@ Convention, for every function here:
 
     reference.shape == window.shape == (n_categories,), counts of the same categories
 
-Half an observation is added to each category of the reference, so that one it lacks is rare, not impossible.
+Of m observations of the reference and n of the window, with one mix behind both, each occurrence of a category falls to
+the window with chance n / (m + n): the noise of both sides is in it, however much longer than the reference the window
+is.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import pdtrc
+from scipy.special import betainc
 
 from softgate.numerics.histogram import Counts
 
 Floats = NDArray[np.float64]
 
-# Without a change, a category expected so often is absent once in e^20 windows.
-LEAST_EXPECTED = 20.0
+SURPRISE = 20.0
+"""In nats: what chance would give once in e^20 windows."""
 LEAST_TIMES = 5.0
 CHANCE = 1e-6
 
@@ -26,7 +30,7 @@ def smoothed_shares(reference: Counts) -> Floats:
     """
     Share of each category.
 
-    p[c] = (n[c] + 1 / 2) / (n + n_categories / 2)
+    p[c] = (n[c] + 1 / 2) / (n + n_categories / 2): one that the reference lacks is rare, not impossible.
 
     Returns
     -------
@@ -42,7 +46,9 @@ def smoothed_shares(reference: Counts) -> Floats:
 
 def vanished(reference: Counts, window: Counts | Floats) -> NDArray[np.bool_]:
     """
-    Categories that the window lacks, though by the reference it would hold 20 or more.
+    Categories that the window lacks, though the reference has too many of them for that to be chance.
+
+    r * ln(1 + n / m) >= 20, with r of the m observations of the reference in the category
 
     Returns
     -------
@@ -51,14 +57,19 @@ def vanished(reference: Counts, window: Counts | Floats) -> NDArray[np.bool_]:
 
     References
     ----------
-    The Poisson limit: P(none) = exp(-expected).
+    Fisher (1935), the exact test, in the binomial limit: all r fall to the reference with chance (m / (m + n))^r. In a
+    window much shorter than the reference that is where 20 or more are expected.
     """
-    return np.asarray((window == 0) & (smoothed_shares(reference) * window.sum() >= LEAST_EXPECTED))
+    m, n = float(reference.sum()), float(window.sum())
+    surprise = reference * (math.log1p(n / m) if m else 0.0)
+    return np.asarray((window == 0) & (surprise >= SURPRISE))
 
 
 def exploded(reference: Counts, window: Counts | Floats) -> NDArray[np.bool_]:
     """
     Categories with 5 times their share or more, which chance would give once in a million.
+
+    w >= 5 n p, with p smoothed, and P(X >= w) < 1e-6, X = how many of the r + w of both fall to the window
 
     Returns
     -------
@@ -66,11 +77,14 @@ def exploded(reference: Counts, window: Counts | Floats) -> NDArray[np.bool_]:
 
     References
     ----------
-    The Poisson tail P(X >= count), `scipy.special.pdtrc`. The reference's own noise is left out: 5 times is far more.
+    Fisher (1935), as above; the binomial tail P(X >= w) = I_q(w, r + 1), q = n / (m + n), is `scipy.special.betainc`.
     """
-    expected = smoothed_shares(reference) * window.sum()
-    by_chance = pdtrc(np.maximum(window - 1.0, 0.0), expected)
-    return np.asarray((window >= 1) & (window >= LEAST_TIMES * expected) & (by_chance < CHANCE))
+    m, n = float(reference.sum()), float(window.sum())
+    if n == 0:
+        return np.zeros(len(window), dtype=np.bool_)
+    by_chance = betainc(np.maximum(window, 1.0), reference + 1.0, n / (m + n))
+    many = (window >= 1) & (window >= LEAST_TIMES * smoothed_shares(reference) * n)
+    return np.asarray(many & (by_chance < CHANCE))
 
 
 def z_of_shares(reference: Counts, window: Counts | Floats) -> Floats:
