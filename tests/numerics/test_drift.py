@@ -137,9 +137,36 @@ def test_one_bin_or_no_spread_is_no_drift() -> None:
 
     assert [statistic(only, only, np.empty(0)).value for statistic in DRIFT_STATISTICS.values()] == [0, 0, 0, 0]
     assert chi_squared(one, one) == Distance(0, 0, 1)
-    assert deviation_shift(one, one, EDGES) == Shift(0, 0, 1)
+    assert deviation_shift(one, one, EDGES) == Shift(0, 0, 0, 1)
     # 0.1 + 0.2 is not 0.3, and that is no shift.
-    assert mean_shift((0.3, 0.0, 1000), (0.1 + 0.2, 0.0, 50)) == Shift(0, 0, 1)
+    assert mean_shift((0.3, 0.0, 1000), (0.1 + 0.2, 0.0, 50)) == Shift(0, 0, 0, 1)
+
+
+def test_the_floor_of_a_shift_is_its_mean_size_if_nothing_has_changed() -> None:
+    rng = np.random.default_rng(0)
+    shares = counted(in_scope("minilm_lr").bins) / len(in_scope("minilm_lr").bins)
+    pairs = [tuple(rng.multinomial(size, shares) for size in (3000, 500)) for _ in range(3000)]
+
+    by_mean = [mean_shift(moments(reference), moments(window)) for reference, window in pairs]
+    by_deviation = [deviation_shift(reference, window, CONFIDENCE_EDGES) for reference, window in pairs]
+
+    for shifts in (by_mean, by_deviation):
+        size, floor = np.abs([shift.value for shift in shifts]).mean(), np.mean([shift.floor for shift in shifts])
+        assert size == pytest.approx(floor, rel=0.06)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-3, 1e160, 1e300])
+def test_shifts_keep_their_standard_errors_in_any_unit(unit: float) -> None:
+    reference, window = np.array([10, 20, 30, 40]), np.array([40, 30, 20, 10])
+    (a, s, m), (b, t, n) = (0.3, 0.2, 100), (0.5, 0.1, 50)
+
+    shift, scaled = mean_shift((a, s, m), (b, t, n)), mean_shift((a * unit, s * unit, m), (b * unit, t * unit, n))
+    assert (scaled.z, scaled.p_value) == pytest.approx((shift.z, shift.p_value))
+    assert (scaled.value / unit, scaled.floor / unit) == pytest.approx((shift.value, shift.floor))
+
+    shift, scaled = (deviation_shift(reference, window, EDGES * one) for one in (1.0, unit))
+    assert (scaled.z, scaled.p_value) == pytest.approx((shift.z, shift.p_value))
+    assert (scaled.value / unit, scaled.floor / unit) == pytest.approx((shift.value, shift.floor))
 
 
 def test_distances_of_a_billion_rows_are_exact() -> None:

@@ -16,6 +16,8 @@ from softgate.numerics.histogram import Counts, Edges, check_pair
 class Shift(NamedTuple):
     value: float
     """Of the window less the reference."""
+    floor: float
+    """Mean of its size if nothing had changed, at these sample sizes."""
     z: float
     """In standard errors."""
     p_value: float
@@ -26,7 +28,8 @@ def mean_shift(reference: tuple[float, float, int], window: tuple[float, float, 
     """
     How far the mean has moved.
 
-    z = (mean_w - mean_r) / sqrt(v * (1 / m + 1 / n)), v = the variance of both together
+    z = (mean_w - mean_r) / e, e = sqrt(v * (1 / m + 1 / n)), v = the variance of both together;
+    floor = sqrt(2 / pi) * e
 
     Parameters
     ----------
@@ -48,15 +51,19 @@ def mean_shift(reference: tuple[float, float, int], window: tuple[float, float, 
     # What is less is rounding, and would count for much where nothing varies.
     value = 0.0 if math.isclose(mean_r, mean_w, rel_tol=1e-9) else mean_w - mean_r
     share = n / (m + n)
-    variance = (1 - share) * deviation_r**2 + share * deviation_w**2 + share * (1 - share) * value**2
-    return _shift(value, variance * (1 / m + 1 / n))
+    # Squares of what a float holds may leave its range; those of parts of the largest do not.
+    largest = max(deviation_r, deviation_w, abs(value)) or 1.0
+    a, b, c = deviation_r / largest, deviation_w / largest, value / largest
+    variance = (1 - share) * a * a + share * b * b + share * (1 - share) * c * c
+    return _shift(c, variance * (1 / m + 1 / n), unit=largest)
 
 
 def deviation_shift(reference: Counts, window: Counts, upper_edges: Edges) -> Shift:
     """
     How far the standard deviation has moved, each bin's mass at its upper edge.
 
-    z = (s_w - s_r) / sqrt(v_m + v_n), v_k = ((mu_4 - s^4) / k + 2 s^4 / k^2) / (4 s^2), s and mu_4 of both together
+    z = (s_w - s_r) / sqrt(v_m + v_n), v_k = ((mu_4 - s^4) / k + 2 s^4 / k^2) / (4 s^2), s and mu_4 of both together;
+    floor = sqrt(2 / pi * (v_m + v_n))
 
     Parameters
     ----------
@@ -74,14 +81,16 @@ def deviation_shift(reference: Counts, window: Counts, upper_edges: Edges) -> Sh
     its root.
     """
     check_pair(reference, window)
-    points = np.append(upper_edges, upper_edges[-1:])
+    # Fourth powers of what a float holds may leave its range; those of parts of the largest do not.
+    unit = float(np.abs(upper_edges).max()) or 1.0
+    points = np.append(upper_edges, upper_edges[-1:]) / unit
     value = np.sqrt(_central_moment(window, points, 2)) - np.sqrt(_central_moment(reference, points, 2))
     variance, fourth = (_central_moment(reference + window, points, order) for order in (2, 4))
     if variance == 0:
-        return _shift(0.0, 0.0)
+        return _shift(0.0, 0.0, unit=unit)
     sizes = np.array([reference.sum(), window.sum()], dtype=np.float64)
     squares = np.maximum(fourth - variance**2, 0.0) / sizes + 2 * variance**2 / sizes**2
-    return _shift(float(value), float(squares.sum() / (4 * variance)))
+    return _shift(float(value), float(squares.sum() / (4 * variance)), unit=unit)
 
 
 def _central_moment(counts: Counts, points: Edges, order: int) -> float:
@@ -89,6 +98,8 @@ def _central_moment(counts: Counts, points: Edges, order: int) -> float:
     return float(share @ (points - share @ points) ** order)
 
 
-def _shift(value: float, variance: float) -> Shift:
-    z = value / math.sqrt(variance) if variance > 0 else 0.0
-    return Shift(value, z, float(2 * ndtr(-abs(z))))
+def _shift(value: float, variance: float, *, unit: float) -> Shift:
+    """Of a value and its variance in units, and squares of units, of the result's."""
+    error = math.sqrt(variance)
+    z = value / error if error > 0 else 0.0
+    return Shift(value * unit, math.sqrt(2 / math.pi) * error * unit, z, float(2 * ndtr(-abs(z))))

@@ -216,7 +216,7 @@ def _of_distance(distance: Distance) -> Statistic:
 
 
 def _of_shift(shift: Shift) -> Statistic:
-    return Statistic(shift.value, None, shift.z, shift.p_value, _significant(shift.p_value))
+    return Statistic(shift.value, shift.floor, shift.z, shift.p_value, _significant(shift.p_value))
 
 
 def _significant(p_value: float | None) -> bool | None:

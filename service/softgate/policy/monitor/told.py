@@ -9,8 +9,8 @@ class Statistic:
     """A distance or a shift between the reference and a window."""
 
     value: float
-    floor: float | None
-    """What it is on average if nothing has changed, at these sample sizes."""
+    floor: float
+    """What it, or its size, is on average if nothing has changed, at these sample sizes."""
     z: float | None
     """Of a shift: in standard errors."""
     p_value: float | None
