@@ -102,6 +102,15 @@ def test_a_digit_is_read_from_its_file() -> None:
     assert answer["predictions"][0]["label"] == "3"
 
 
+def test_drift_is_told_of_every_model() -> None:
+    (drift,) = [command for command in COMMANDS if " drift " in command]
+
+    with served(ROOT / "models") as server:
+        told = run(drift.replace("http://127.0.0.1:8080", server.url))
+
+    assert told.count("No drift") == len(list((ROOT / "models").iterdir()))
+
+
 def test_a_graph_is_served_two_commands_later(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(zipped(["setosa", "versicolor", "virginica"]))
     init, serve = [command for command in COMMANDS if " init " in command or " serve " in command][:2]
