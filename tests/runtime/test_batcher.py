@@ -16,14 +16,22 @@ Run: TypeAlias = Callable[[Sequence[Job[str, str]]], Sequence[Answer]]
 class Bench:
     """A batcher, what it ran, and the hands that move its executor and its clock."""
 
-    def __init__(self, *, run: Run | None = None, max_rows: int = 4, max_queue: int = 100, delay: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        run: Run | None = None,
+        max_rows: int = 4,
+        max_queue: int = 100,
+        delay: float = 0.0,
+        on_loop: bool = False,
+    ) -> None:
         self.ran: list[list[str]] = []
         self.executor = HandExecutor()
         self.depth = np.zeros(1)
         self._run = run or (lambda jobs: [job.payload.upper() for job in jobs])
         self.batcher: Batcher[str, str] = Batcher(
             self._noted,
-            executor=self.executor,
+            executor=None if on_loop else self.executor,
             clock=lambda: 0.0,
             max_rows=max_rows,
             max_queue=max_queue,
@@ -233,3 +241,61 @@ async def test_a_delay_that_ends_after_every_caller_left_runs_nothing() -> None:
     await advance(0.01)
 
     assert (bench.depth[0], bench.executor.waiting, left.cancelled()) == (0, [], True)
+
+
+@played
+async def test_on_the_loop_requests_of_one_turn_share_a_run() -> None:
+    bench = Bench(on_loop=True)
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(bench.batcher.submit(payload, n_rows=1, group="")) for payload in ("a", "b", "c")]
+    await turns()
+
+    assert [await task for task in tasks] == ["A", "B", "C"]
+    assert bench.ran == [["a", "b", "c"]]
+    assert bench.depth[0] == 0
+
+
+@played
+async def test_on_the_loop_others_get_their_turn_between_two_runs() -> None:
+    seen: list[str] = []
+
+    def run(jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
+        seen.extend(job.payload for job in jobs)
+        asyncio.get_running_loop().call_soon(seen.append, "other")
+        return ["x"] * len(jobs)
+
+    bench = Bench(on_loop=True, max_rows=2, run=run)
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(bench.batcher.submit(payload, n_rows=1, group="")) for payload in "abcd"]
+    await turns()
+
+    assert [await task for task in tasks] == ["x"] * 4
+    assert seen == ["a", "b", "other", "c", "d", "other"]
+
+
+@played
+async def test_on_the_loop_an_error_of_the_run_reaches_all_of_its_jobs() -> None:
+    def fail(jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
+        raise MemoryError
+
+    bench = Bench(on_loop=True, run=fail)
+    tasks = [await bench.submit(payload) for payload in ("a", "b")]
+
+    for task in tasks:
+        with pytest.raises(MemoryError):
+            await task
+
+
+@played
+async def test_on_the_loop_a_delay_gathers_and_a_full_batch_ends_it() -> None:
+    bench = Bench(on_loop=True, delay=1.0, max_rows=2)
+    first = await bench.submit("a")
+    assert not first.done()
+    second = await bench.submit("b")
+    assert [await first, await second] == ["A", "B"]
+    late = await bench.submit("c")
+    assert not late.done()
+    await advance(1.0)
+
+    assert await late == "C"
+    assert bench.ran == [["a", "b"], ["c"]]

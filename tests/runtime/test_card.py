@@ -97,7 +97,7 @@ def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
         routes={"transfer": "banking"},
         profiles={"high_risk": Profile(precision=0.99, risk=0.2), "screening": Profile(precision=0.9, risk=0.3)},
     )
-    assert card.serving == ServingCard(max_batch=8, max_delay_ms=2.5, max_queue=16)
+    assert card.serving == ServingCard(max_batch=8, max_delay_ms=2.5, max_queue=16, run_on="auto")
 
 
 def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) ->
         routes={},
         profiles={},
     )
-    assert card.serving == ServingCard(max_batch=32, max_delay_ms=0.0, max_queue=1024)
+    assert card.serving == ServingCard(max_batch=32, max_delay_ms=0.0, max_queue=1024, run_on="auto")
 
 
 def test_the_raw_values_hold_no_default(tmp_path: Path) -> None:

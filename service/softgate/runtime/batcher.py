@@ -1,8 +1,9 @@
 """
 One run at a time; the next run takes what has queued up meanwhile.
 
-An idle model runs a request at once, so batching adds no delay unless the card asks for one. `take` decides, the class
-acts.
+An idle model runs a request at once, so batching adds no delay unless the card asks for one. A graph that takes less
+time than the way to a thread and back runs on the event loop itself, with all that arrived in the same turn of it.
+`take` decides, the class acts.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ class Batcher(Generic[Payload, Result]):
         self,
         run: Callable[[Sequence[Job[Payload, Result]]], Sequence[Result | Exception]],
         *,
-        executor: Executor,
+        executor: Executor | None,
         clock: Callable[[], float],
         max_rows: int,
         max_queue: int,
@@ -66,7 +67,8 @@ class Batcher(Generic[Payload, Result]):
         """
         `run` answers for each job, in order, its result or the error that is its own.
 
-        `depth`, shape (1,), is where the number of queued rows is kept, so that a scrape can see it.
+        Without an executor it runs on the event loop. `depth`, shape (1,), is where the number of queued rows is kept,
+        so that a scrape can see it.
         """
         self._run = run
         self._executor = executor
@@ -76,7 +78,7 @@ class Batcher(Generic[Payload, Result]):
         self._max_delay_seconds = max_delay_seconds
         self._queue: deque[Job[Payload, Result]] = deque()
         self._running = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._depth = depth
 
     async def submit(self, payload: Payload, *, n_rows: int, group: Hashable) -> Result:
@@ -96,10 +98,17 @@ class Batcher(Generic[Payload, Result]):
         return await future
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._max_delay_seconds == 0.0 or self._depth[0] >= self._max_rows:
+        if self._max_delay_seconds == 0.0 and self._executor is None:
+            self._soon(loop)
+        elif self._max_delay_seconds == 0.0 or self._depth[0] >= self._max_rows:
             self._start(loop)
         elif self._timer is None:
             self._timer = loop.call_later(self._max_delay_seconds, self._start, loop)
+
+    def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        """After everything that this turn of the loop has in hand: other requests have arrived in it too."""
+        if self._timer is None:
+            self._timer = loop.call_soon(self._start, loop)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
@@ -111,10 +120,22 @@ class Batcher(Generic[Payload, Result]):
         taken = set(map(id, jobs))
         self._queue = deque(job for job in self._queue if id(job) not in taken)
         self._depth[0] = sum(job.n_rows for job in self._queue)
-        if jobs:
-            self._running = True
-            run = loop.run_in_executor(self._executor, self._run, jobs)
-            run.add_done_callback(lambda finished: self._finish(loop, jobs, finished))
+        if not jobs:
+            return
+        if self._executor is None:
+            self._settle(jobs, self._answers(jobs))
+            if self._queue:
+                self._soon(loop)
+            return
+        self._running = True
+        run = loop.run_in_executor(self._executor, self._answers, jobs)
+        run.add_done_callback(lambda finished: self._finish(loop, jobs, finished))
+
+    def _answers(self, jobs: Sequence[Job[Payload, Result]]) -> Sequence[Result | Exception]:
+        try:
+            return self._run(jobs)
+        except Exception as exc:
+            return [exc] * len(jobs)
 
     def _finish(
         self,
@@ -123,14 +144,15 @@ class Batcher(Generic[Payload, Result]):
         finished: "asyncio.Future[Sequence[Result | Exception]]",
     ) -> None:
         self._running = False
-        failure = finished.exception()
-        results = [failure] * len(jobs) if failure is not None else finished.result()
+        self._settle(jobs, finished.result())
+        if self._queue:
+            self._start(loop)
+
+    def _settle(self, jobs: Sequence[Job[Payload, Result]], results: Sequence[Result | Exception]) -> None:
         for job, result in zip(jobs, results, strict=True):
             if job.future.done():
                 continue
-            if isinstance(result, BaseException):
+            if isinstance(result, Exception):
                 job.future.set_exception(result)
             else:
                 job.future.set_result(result)
-        if self._queue:
-            self._start(loop)

@@ -25,6 +25,10 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 MULTI_LABEL = "sigmoid"
 
 
+# Where a graph runs: on the event loop, or on a thread of its model's own.
+AUTO, LOOP, THREAD = RUN_ON = ("auto", "loop", "thread")
+
+
 @dataclass(frozen=True, slots=True)
 class InputCard:
     kind: str
@@ -68,6 +72,8 @@ class ServingCard:
     max_batch: int
     max_delay_ms: float
     max_queue: int
+    run_on: str
+    """One of RUN_ON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +236,7 @@ def _profiles(table: Table, *, precision: float, risk: float) -> Mapping[str, Pr
 
 def _serving(table: Table) -> ServingCard:
     card = ServingCard(
+        run_on=table.text("run_on", AUTO, one_of=RUN_ON),
         max_batch=table.integer("max_batch", 32, low=1, high=65_536),
         max_delay_ms=table.number("max_delay_ms", 0.0, low=0.0, high=1000.0),
         max_queue=table.integer("max_queue", 1024, low=1, high=1_000_000),

@@ -34,6 +34,7 @@ def _summary(catalogue: Catalogue, bundle: Bundle) -> ModelSummary:
         input=bundle.card.input.kind,
         activation=bundle.card.activation,
         n_labels=len(bundle.labels),
+        runs_on=catalogue.classifiers[bundle.name].runs_on if bundle.name in catalogue.classifiers else None,
         calibration=None if bundle.calibration is None else bundle.calibration.id,
     )
 

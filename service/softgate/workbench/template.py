@@ -43,6 +43,7 @@ clarify = 3                         # ask back when the prediction set spans 2 t
 max_batch = 32                      # most rows in one run of the graph
 max_delay_ms = 0                    # how long an idle model waits for more rows
 max_queue = 1024                    # rows that may wait; more are refused
+run_on = "auto"                     # where the graph runs: loop, thread, or what costs less, measured at the start
 
 [monitoring]
 alarm_every = 10000                 # at most one false drift alarm per so many rows, on average

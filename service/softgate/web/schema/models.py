@@ -14,6 +14,7 @@ class ModelSummary(Exact):
     input: Annotated[str, Field(description="Kind of the rows: text, tensor or image.")]
     activation: str
     n_labels: int
+    runs_on: Annotated[str | None, Field(description="loop or thread; null until it is ready.")]
     calibration: str | None
 
 
