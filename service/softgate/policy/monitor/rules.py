@@ -13,7 +13,8 @@ ABOVE, BELOW = "mean_confidence_above", "mean_confidence_below"
 NON_FINITE, UNDER, CLARIFY = "non_finite_above", "below_threshold_above", "clarify_above"
 
 LEAST_ROWS = 100
-"""A window of fewer rows is not judged."""
+"""A window of fewer rows is not judged; where only finite ones have a say, of fewer of those."""
+_OF_ALL_ROWS = {NON_FINITE, CLARIFY}
 
 # Where the reference itself lies beyond a bound, the bound is so far from it.
 _APART = 0.05
@@ -41,10 +42,16 @@ def bounds(card: MonitoringCard, reference: Reference | None, *, threshold: floa
     return found
 
 
-def judge(bounds: Mapping[str, float], values: Mapping[str, float], *, rows: float) -> Sequence[Rule]:
+def judge(
+    bounds: Mapping[str, float], values: Mapping[str, float], *, rows: float, finite_rows: float
+) -> Sequence[Rule]:
     """Each rule that has a value in a window of so many rows."""
+
+    def enough(rule: str) -> bool:
+        return (rows if rule in _OF_ALL_ROWS else finite_rows) >= LEAST_ROWS
+
     return [
-        Rule(rule, values[rule], bound, rows >= LEAST_ROWS and _is_broken(rule, values[rule], bound))
+        Rule(rule, values[rule], bound, enough(rule) and _is_broken(rule, values[rule], bound))
         for rule, bound in bounds.items()
         if rule in values
     ]
