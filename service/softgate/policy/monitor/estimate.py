@@ -29,8 +29,9 @@ def estimates(watched: Watched, counted: Mapping[str, Floats]) -> Mapping[str, E
     if not n_rows or reference is None or watched.axes.multi_label:
         return {}
     values = {AVERAGE: average_confidence(float(counted["sums"][0]), n_rows)}
-    if reference.right is not None:
-        whole = np.rint(counted["entropy"]).astype(np.intp)
+    whole = np.rint(counted["entropy"]).astype(np.intp)
+    # A row that is being counted may not have got there yet.
+    if reference.right is not None and whole.sum():
         values[ATC] = atc_estimate(whole, watched.axes.edges["entropy"], reference.right.entropy)
     why_not = _why_not(watched, counted, n_rows)
     return {name: Estimate(value, why_not is None, why_not) for name, value in values.items()}

@@ -73,19 +73,19 @@ def detector_states(watched: Watched) -> Sequence[DetectorState]:
 def window(watched: Watched, counted: Counted, *, name: str, seconds: float) -> Window:
     """What these counts of a model say, `seconds` of traffic."""
     reference, labels = watched.reference, watched.axes.labels
-    n_finite = int(counted["label_confidence"].sum())
+    n_rows, n_finite = int(counted["decisions"].sum()), int(counted["label_confidence"].sum())
     known = None if reference is None else reference.labels
     return Window(
         window=name,
         seconds=seconds,
-        rows=int(counted["decisions"].sum()),
+        rows=n_rows,
         finite_rows=n_finite,
         decisions=_decisions(counted["decisions"]),
-        measures={} if n_finite == 0 else _measures(watched, reference, counted, n_finite),
+        measures=_measures(watched, reference, counted),
         labels=_mix(known, counted["labels"], labels),
         routes=_mix(None if reference is None else reference.routes, counted["routes"], watched.axes.routes),
         movers=_movers(known, counted["labels"], labels),
-        rules=rules.judge(rule_bounds(watched), rule_values(watched, counted), rows=float(counted["decisions"].sum())),
+        rules=rules.judge(rule_bounds(watched), rule_values(watched, counted), rows=n_rows, finite_rows=n_finite),
         estimated_accuracy=estimates(watched, counted),
     )
 
@@ -143,40 +143,52 @@ def _decisions(cells: Floats) -> Mapping[str, int]:
     }
 
 
-def _measures(watched: Watched, reference: Reference | None, counted: Counted, n_finite: int) -> Mapping[str, Measure]:
+def _measures(watched: Watched, reference: Reference | None, counted: Counted) -> Mapping[str, Measure]:
     found = {}
     for place, name in enumerate(MEASURES):
         edges, counts = watched.axes.edges[name], counted[name]
-        if not len(edges):
+        # A row that is being counted may not have got here yet.
+        n_rows = int(counts.sum())
+        if not len(edges) or not n_rows:
             continue
-        mean = float(counted["sums"][place]) / n_finite
-        deviation = math.sqrt(max(0.0, float(counted["squares"][place]) / n_finite - mean**2))
+        moments = _moments(float(counted["sums"][place]) / n_rows, float(counted["squares"][place]) / n_rows)
         known = None if reference is None else reference.histograms.get(name)
         coarse = edges if known is None else known.upper_edges
         binned = _whole(coarsen(counts, edges, coarse))
         deciles = None if reference is None or name != "label_confidence" else reference.histograms.get(DECILES)
         found[name] = Measure(
-            mean=mean,
-            standard_deviation=deviation,
+            mean=None if moments is None else moments[0],
+            standard_deviation=None if moments is None else moments[1],
             upper_edges=coarse.tolist(),
             counts=binned.tolist(),
             statistics={
-                **({} if known is None else _statistics(known, binned, (mean, deviation, n_finite))),
+                **({} if known is None else _statistics(known, binned)),
+                **({} if known is None or moments is None else _mean_shift(known, moments, n_rows)),
                 **({} if deciles is None else _on_deciles(deciles, counts, edges)),
             },
         )
     return found
 
 
-def _statistics(known: Histogram, counts: Counts, moments: tuple[float, float, int]) -> Mapping[str, Statistic]:
-    m = int(known.counts.sum())
+def _moments(mean: float, square: float) -> tuple[float, float] | None:
+    """Mean and standard deviation from the means of a score and its square; None where a sum has left the range."""
+    if not math.isfinite(mean) or not math.isfinite(square):
+        return None
+    return mean, math.sqrt(max(0.0, square - mean * mean))
+
+
+def _statistics(known: Histogram, counts: Counts) -> Mapping[str, Statistic]:
     distances = {
         name: _of_distance(distance(known.counts, counts, known.upper_edges))
         for name, distance in DRIFT_STATISTICS.items()
     }
-    shifted = mean_shift((known.mean, known.standard_deviation, m), moments)
     spread = deviation_shift(known.counts, counts, known.upper_edges)
-    return {**distances, "mean_shift": _of_shift(shifted), "standard_deviation_shift": _of_shift(spread)}
+    return {**distances, "standard_deviation_shift": _of_shift(spread)}
+
+
+def _mean_shift(known: Histogram, moments: tuple[float, float], n_rows: int) -> Mapping[str, Statistic]:
+    m = int(known.counts.sum())
+    return {"mean_shift": _of_shift(mean_shift((known.mean, known.standard_deviation, m), (*moments, n_rows)))}
 
 
 def _on_deciles(deciles: Histogram, counts: Floats, edges: Floats) -> Mapping[str, Statistic]:

@@ -23,8 +23,9 @@ class Statistic:
 class Measure:
     """One score of the window's rows."""
 
-    mean: float
-    standard_deviation: float
+    mean: float | None
+    """Null, as the next: a score was beyond what a sum holds."""
+    standard_deviation: float | None
     upper_edges: Sequence[float]
     counts: Sequence[int]
     """One more than there are edges: the last lies above them."""
