@@ -131,9 +131,9 @@ def test_readers_in_another_process_never_see_half_a_snapshot() -> None:
             if enough[0]:
                 os._exit(0)
 
-    seen = set()
+    seen: set[float] = set()
     try:
-        for _ in range(2000):
+        while len(seen) < 200:
             now = float(np.nanmax(windows._times[0]))
             counted, seconds = windows.since("1m", np.full(width, now), now=now)
             assert (counted == seconds).all()
@@ -141,8 +141,6 @@ def test_readers_in_another_process_never_see_half_a_snapshot() -> None:
     finally:
         enough[0] = 1
         os.waitpid(writer, 0)
-
-    assert len(seen) > 10
 
 
 def test_a_name_that_is_no_window_is_refused() -> None:
