@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from graphs import LABELS, linear, write_calibration, write_model
 from softgate.policy.monitor.estimate import estimators
@@ -23,10 +24,11 @@ def entropy(rows: Logits) -> Logits:
     return np.asarray(-(p * np.log(p)).sum(axis=1))
 
 
-def truth(rows: Logits, *, seed: int = 5) -> np.ndarray[Any, np.dtype[np.intp]]:
+def truth(rows: Logits, *, seed: int = 5) -> NDArray[np.intp]:
     """Labels drawn from the probabilities: a model that knows what it does not know."""
     draws = np.random.default_rng(seed).random((len(rows), 1))
-    return np.sum(softmax(rows).cumsum(axis=1) < draws, axis=1)
+    labels: NDArray[np.intp] = np.sum(softmax(rows).cumsum(axis=1) < draws, axis=1)
+    return labels
 
 
 def fleet(folder: Path, **parts: Any) -> Fleet:

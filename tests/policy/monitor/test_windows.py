@@ -133,7 +133,7 @@ def test_readers_in_another_process_never_see_half_a_snapshot() -> None:
 
     seen: set[float] = set()
     try:
-        while len(seen) < 200:
+        while len(seen) < 50:
             now = float(np.nanmax(windows._times[0]))
             counted, seconds = windows.since("1m", np.full(width, now), now=now)
             assert (counted == seconds).all()
