@@ -1,16 +1,21 @@
 """The reference of a calibration: counts over fixed edges of what its rows gave, to compare live traffic with."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from softgate.numerics.histogram import Counts, Edges
-from softgate.runtime.table import Table
+from softgate.runtime.table import MISSING, Table
 from softgate.types import Action, Reason
 
 MEASURES = ("label_confidence", "label_confidence_deciles", "route_confidence", "margin", "entropy", "energy")
+
+# Sums of them are exact in every type they meet.
+_MOST = 10**15
+_DECISIONS = {f"{action.word} {reason.word}" for action in Action for reason in Reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,54 +57,83 @@ class Reference:
 
 
 def read_reference(table: Table, *, n_labels: int) -> Reference | None:
-    """None where there is none. Mistakes are noted in the table."""
+    """None where there is none. Mistakes are noted in the table; with any, what is returned has no meaning."""
     if not list(table.names()):
         return None
-    histograms = {name: _histogram(table.table(name)) for name in MEASURES if name in table.names()}
-    if "label_confidence" not in histograms:
+    if "label_confidence" not in table.names():
         table.note("label_confidence", "missing; wanted a table.")
         return None
+    rows = table.integer("rows", low=1, high=_MOST)
+    histograms = {name: _histogram(table.table(name), rows) for name in MEASURES if name in table.names()}
     whole = histograms["label_confidence"].counts
-    decisions = table.table("decisions")
+    entropy = histograms["entropy"].upper_edges if "entropy" in histograms else np.empty(0)
     return Reference(
-        rows=table.integer("rows", 0, low=1, high=10**15),
+        rows=rows,
         histograms=histograms,
         in_scope_confidence=_in_scope(table.table("in_scope"), whole),
-        labels=_counts(table.numbers("labels", (), low=0, high=10**15, lengths=(n_labels,))),
-        routes=_counts(table.numbers("routes", (), low=0, high=10**15)),
-        decisions={name: decisions.integer(name, 0, low=0, high=10**15) for name in decisions.names()},
-        right=_right(table.table("right")),
+        labels=_counts(table, "labels", n_labels, rows),
+        routes=_counts(table, "routes", None, rows),
+        decisions=_decisions(table, rows),
+        right=_right(table.table("right"), entropy),
     )
 
 
-def _histogram(table: Table) -> Histogram:
-    edges = table.numbers("upper_edges", (), low=-math.inf, high=math.inf)
-    if sorted(set(edges)) != list(edges):
-        table.note("upper_edges", "wanted numbers that rise.")
-    counts = table.numbers("counts", (0,) * (len(edges) + 1), low=0, high=10**15, lengths=(len(edges) + 1,))
+def _histogram(table: Table, rows: Any) -> Histogram:
+    edges = table.numbers("upper_edges", low=-math.inf, high=math.inf)
+    if edges is not MISSING and (not edges or sorted(set(edges)) != list(edges)):
+        table.note("upper_edges", "wanted one number or more, rising.")
     return Histogram(
-        upper_edges=np.array(edges, dtype=np.float64),
-        counts=_counts(counts),
-        mean=table.number("mean", 0.0, low=-math.inf, high=math.inf),
-        standard_deviation=table.number("standard_deviation", 0.0, low=0.0, high=math.inf),
+        upper_edges=np.array(() if edges is MISSING else edges, dtype=np.float64),
+        counts=_counts(table, "counts", None if edges is MISSING else len(edges) + 1, rows),
+        mean=table.number("mean", low=-math.inf, high=math.inf),
+        standard_deviation=table.number("standard_deviation", low=0.0, high=math.inf),
     )
+
+
+def _counts(table: Table, key: str, length: int | None, rows: Any) -> Counts:
+    """A count for each of so many bins or categories, of all rows together."""
+    found = table.numbers(key, low=0, high=_MOST, lengths=None if length is None else (length,))
+    if found is MISSING:
+        return np.zeros(length or 0, dtype=np.intp)
+    if any(number != int(number) for number in found):
+        table.note(key, "wanted whole numbers.")
+    elif rows is not MISSING and sum(found) != rows:
+        table.note(key, f"got {int(sum(found))} in all, wanted the {rows} rows.")
+    return np.array(found, dtype=np.intp)
 
 
 def _in_scope(table: Table, whole: Counts) -> Counts:
     """All rows are in scope where nothing says otherwise."""
-    given = table.numbers("label_confidence", None, low=0, high=10**15, lengths=(len(whole),))
-    return whole if given is None else _counts(given)
+    if not list(table.names()):
+        return whole
+    given = _counts(table, "label_confidence", len(whole), MISSING)
+    if given.sum() == 0 or (given > whole).any():
+        table.note("label_confidence", "wanted at least one row, and in no bin more than there are.")
+    return given
 
 
-def _right(table: Table) -> Right | None:
+def _decisions(table: Table, rows: Any) -> Mapping[str, int]:
+    if "decisions" not in table.names():
+        table.note("decisions", "missing; wanted a table.")
+    decisions = table.table("decisions")
+    found = {name: decisions.integer(name, 0, low=0, high=_MOST) for name in decisions.names()}
+    for name in found.keys() - _DECISIONS:
+        decisions.note(name, "unknown; wanted an action and a reason.")
+    if rows is not MISSING and sum(found.values()) != rows:
+        table.note("decisions", f"got {sum(found.values())} in all, wanted the {rows} rows.")
+    return found
+
+
+def _right(table: Table, entropy: Edges) -> Right | None:
     if not list(table.names()):
         return None
-    return Right(
-        rows=table.integer("rows", 0, low=1, high=10**15),
-        right=table.integer("right", 0, low=0, high=10**15),
-        entropy=table.number("entropy", 0.0, low=-math.inf, high=math.inf),
+    right = Right(
+        rows=table.integer("rows", low=1, high=_MOST),
+        right=table.integer("right", low=0, high=_MOST),
+        entropy=table.number("entropy", low=-math.inf, high=math.inf),
     )
-
-
-def _counts(numbers: Sequence[float]) -> Counts:
-    return np.array(numbers, dtype=np.intp)
+    if MISSING not in (right.rows, right.right) and right.right > right.rows:
+        table.note("right", f"got {right.right}, wanted at most the {right.rows} rows.")
+    if right.entropy is not MISSING and right.entropy not in entropy:
+        table.note("entropy", f"got {right.entropy}, wanted one of the upper edges of entropy.")
+    return right

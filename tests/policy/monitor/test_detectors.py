@@ -53,7 +53,8 @@ def test_without_a_calibration_or_a_reference_there_are_none(tmp_path: Path) -> 
 def test_a_reference_over_other_edges_is_not_bet_against(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "toy", linear(np.eye(4, dtype=np.float32)))
     other = {"upper_edges": [0.5, 1.0], "counts": [3, 4, 0], "mean": 0.6, "standard_deviation": 0.2}
-    write_calibration(folder, reference={"rows": 7, "label_confidence": other, "labels": [7, 0, 0, 0]})
+    mix = {"labels": [7, 0, 0, 0], "routes": [7], "decisions": {"route confident": 7}}
+    write_calibration(folder, reference={"rows": 7, "label_confidence": other, **mix})
 
     assert detectors(read_bundle(folder)) == []
 
