@@ -1,6 +1,6 @@
 """Families of what the models answer: decisions, labels, routes, confidence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def families(watched: Sequence[Watched]) -> Sequence[Family[Scrape]]:
             "softgate_route_rows_below_threshold_total",
             "counter",
             "Rows below the threshold of their own route.",
-            list(map(_below_own, own)),
+            [part for model in own for part in _below_own(model)],
         ),
         Family(
             "softgate_confidence_ratio",
@@ -117,13 +117,15 @@ def per_name(
     """A series for each name, or for those kept and one for all others."""
     if kept is None:
         return each(labels, key, all_names, counts)
+    # A name may be anything printable, and a series must not come twice.
+    places = [place for place in kept if all_names[place] != OTHER]
 
     def values(scrape: Scrape) -> Sequence[float]:
         found = counts(scrape)
-        own = found[kept]
+        own = found[places]
         return [*own.tolist(), float(found.sum() - own.sum())]
 
-    return each(labels, key, [*(all_names[place] for place in kept), OTHER], values)
+    return each(labels, key, [*(all_names[place] for place in places), OTHER], values)
 
 
 def constant_of(model: Watched, field: str) -> Sequence[int] | Floats:
@@ -139,12 +141,15 @@ def _constant(values: Sequence[float]) -> Callable[[Scrape], Sequence[float]]:
 
 
 def _temperatures(model: Watched) -> Part[Scrape]:
-    """Of the model, or of each label where each has its own."""
-    calibration = model.bundle.calibration
+    """Of the model, or of each label where each has its own and a series."""
+    calibration, labels = model.bundle.calibration, model.bundle.labels
     fitted = 1.0 if calibration is None else calibration.temperature
     if not isinstance(fitted, tuple):
         return one(names(model), lambda _: fitted)
-    return each(names(model), "label", model.bundle.labels, _constant(fitted))
+    kept = named(constant_of(model, "labels"), len(labels))
+    places = range(len(labels)) if kept is None else kept
+    own = [fitted[place] for place in places]
+    return each(names(model), "label", [labels[place] for place in places], _constant(own))
 
 
 def _decisions(model: Watched) -> Part[Scrape]:
@@ -173,14 +178,17 @@ def _below(model: Watched) -> Part[Scrape]:
     )
 
 
-def _below_own(model: Watched) -> Part[Scrape]:
-    name = model.bundle.name
-    series = [
-        ("", {**names(model), "profile": profile, "route": route})
-        for profile in model.axes.profiles
-        for route in model.axes.routes
-    ]
-    return Part(series, lambda scrape: scrape.models[name]["own_below"])
+def _below_own(model: Watched) -> Iterator[Part[Scrape]]:
+    """One for each profile."""
+    routes = model.axes.routes
+    kept = named(constant_of(model, "routes"), len(routes))
+
+    def counts(row: int) -> Callable[[Scrape], Floats]:
+        part, name = slice(row * len(routes), (row + 1) * len(routes)), model.bundle.name
+        return lambda scrape: scrape.models[name]["own_below"][part]
+
+    for row, profile in enumerate(model.axes.profiles):
+        yield per_name({**names(model), "profile": profile}, "route", routes, kept, counts(row))
 
 
 def _confidence(model: Watched) -> Part[Scrape]:
