@@ -7,7 +7,7 @@ MODELS ?= models
 # is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
 TORCH ?= torch==2.13.0
 
-.PHONY: serve test test-all lint format bench dashboards lock clean
+.PHONY: serve test test-all lint format bench dashboards pictures lock clean
 
 serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
 	$(BIN)/softgate serve "$(MODELS)"
@@ -36,6 +36,9 @@ bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn
 
 dashboards: .venv/serve  ## write the Grafana dashboards and the manifests made of them and of the rules
 	$(BIN)/python -m softgate.workbench.dashboards
+
+pictures: .venv/dev  ## tell the story of docs/monitoring.md to a real server and draw what Prometheus saw; four minutes
+	$(BIN)/python tests/deploy/draw_story.py
 
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
 	$(COMPILE) --extra text --extra image --extra report --extra build --output-file requirements.txt

@@ -7,7 +7,7 @@ It is not Grafana: places, titles, units, colours and legends are those of the d
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ NAMED = {
     "blue": "#3274d9",
     "gray": "#9aa0a6",
 }
-MOST_NAMES = 8
+INCHES_PER_LETTER = 0.048
+MOST_NAMES = 10
 """In a legend."""
 
 Numbers = NDArray[np.float64]
@@ -88,17 +89,32 @@ def draw(dashboard: Dashboard, sight: Sight, path: Path) -> None:
             continue
         below = place["y"] + place["h"]
         sides = [place["x"] / 24, 1 - below / rows, place["w"] / 24, place["h"] / rows]
-        inner = figure.add_axes((sides[0] + 0.002, sides[1] + 0.0015, sides[2] - 0.004, sides[3] - 0.003))
-        inner.set(xticks=[], yticks=[], facecolor="white")
-        inner.spines[:].set_color("#d8dade")
-        inner.set_title(panel["title"], fontsize=8.5, loc="left", y=1.0, pad=-12, x=0.012, weight="bold")
-        left = 1.15 if panel["type"] not in ("bargauge", "state-timeline") else 2.6
-        wide, high = place["w"] * INCHES_PER_COLUMN, place["h"] * INCHES_PER_ROW
-        axes = inner.inset_axes(
-            (left * 0.42 / wide, 0.62 / high, 1 - (left * 0.42 + 0.15) / wide, 1 - 0.95 / high),
-        )
-        KINDS[panel["type"]](axes, panel, sight, dashboard)
+        frame = figure.add_axes((sides[0] + 0.002, sides[1] + 0.0015, sides[2] - 0.004, sides[3] - 0.003))
+        frame.set(xticks=[], yticks=[], facecolor="white")
+        frame.spines[:].set_color("#d8dade")
+        frame.set_title(panel["title"], fontsize=8.5, loc="left", y=1.0, pad=-12, x=0.012, weight="bold")
+        axes = figure.add_axes((sides[0], sides[1], sides[2], sides[3]))
+        show(axes, panel, sight, dashboard)
+        axes.set_position(_inside(axes, panel, sides))
     save(figure, path)
+
+
+def show(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None:
+    KINDS[panel["type"]](axes, panel, sight, dashboard)
+    if not axes.has_data() and not axes.texts:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "No data", ha="center", va="center", color="#6b7078", transform=axes.transAxes)
+
+
+def _inside(axes: Axes, panel: Panel, sides: Sequence[float]) -> tuple[float, float, float, float]:
+    """Where the axes are within a panel of these sides, so that its names have room."""
+    wide, high = panel["gridPos"]["w"] * INCHES_PER_COLUMN, panel["gridPos"]["h"] * INCHES_PER_ROW
+    longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
+    left = (0.25 + INCHES_PER_LETTER * max(7, longest)) / wide
+    bottom = (0.85 if panel["type"] == "barchart" else 0.62) / high
+    above, right = 0.35 / high, 0.2 / wide
+    x, y, width, height = sides
+    return x + left * width, y + bottom * height, (1 - left - right) * width, (1 - bottom - above) * height
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -112,6 +128,10 @@ def series(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None
     """Lines over time, or areas on top of each other."""
     lines = _lines(panel, sight, dashboard)
     defaults = panel["fieldConfig"]["defaults"]
+    if defaults["unit"] == "bytes":
+        # So that ticks are whole ones.
+        defaults = defaults | {"unit": "suffix: MiB"}
+        lines = [replace(line, values=line.values / 2**20) for line in lines]
     styles = [_style(panel, line.name, number) for number, line in enumerate(lines)]
     if "stacking" in defaults["custom"]:
         _stack(axes, lines, styles)
@@ -123,7 +143,8 @@ def series(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None
     _time(axes, sight)
     _unit(axes.yaxis, defaults["unit"])
     low, high = axes.get_ylim()
-    axes.set_ylim(defaults.get("min", low), defaults.get("max", high if high > defaults.get("min", low) else None))
+    reached = max(high, defaults["custom"].get("axisSoftMax", high))
+    axes.set_ylim(defaults.get("min", low), defaults.get("max", reached))
     _legend(axes)
 
 
@@ -146,7 +167,8 @@ def states(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None
 
 def bars(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None:
     lines = sorted(_lines(panel, sight, dashboard), key=lambda line: -line.values[-1])
-    axes.barh([line.name for line in lines], [line.values[-1] for line in lines], color=COLOURS[0])
+    axes.barh(range(len(lines)), [float(line.values[-1]) for line in lines], color=COLOURS[0])
+    axes.set_yticks(range(len(lines)), [line.name for line in lines])
     axes.invert_yaxis()
     axes.tick_params(labelsize=6.5, length=0)
     _unit(axes.xaxis, panel["fieldConfig"]["defaults"]["unit"])
@@ -159,14 +181,14 @@ def numbers(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> Non
     decimals = panel["fieldConfig"]["defaults"]["decimals"]
     for row, line in enumerate(lines):
         y = 1 - (row + 0.5) / len(lines)
-        axes.text(0, y, line.name, fontsize=7, va="center", transform=axes.transAxes)
+        axes.text(-0.1, y, line.name, fontsize=6, va="center", transform=axes.transAxes)
         value = f"{line.values[-1]:.{decimals}f}"
         axes.text(1, y, value, fontsize=13, va="center", ha="right", transform=axes.transAxes)
 
 
 def pairs(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None:
     """Bars of each query beside those of the others, by the label that the dashboard names."""
-    by, longest = panel["options"]["xField"], panel["options"]["xTickLabelMaxLength"]
+    by = panel["options"]["xField"]
     found = [
         (target["legendFormat"], {line.labels[by]: line.values[-1] for line in sight.lines(target, dashboard)})
         for target in panel["targets"]
@@ -176,15 +198,15 @@ def pairs(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None:
     for number, (title, values) in enumerate(found):
         places = np.arange(len(names)) + (number - (len(found) - 1) / 2) * width
         axes.bar(places, [values.get(name, 0.0) for name in names], width, label=title, color=COLOURS[number])
-    short = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in names]
-    axes.set_xticks(range(len(names)), short, rotation=35, ha="right", fontsize=5.5)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=5.5, rotation_mode="anchor")
+    axes.margins(y=0.15)
     _unit(axes.yaxis, panel["fieldConfig"]["defaults"]["unit"])
     _plain(axes)
     axes.legend(loc="upper center", fontsize=6.5, frameon=False, ncol=len(found))
 
 
 def heat(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None:
-    """Cumulative buckets taken apart, dark where there are many rows."""
+    """Cumulative buckets taken apart, each as high as the others, dark where there are many rows."""
     lines = sorted(_lines(panel, sight, dashboard), key=lambda line: float(line.labels["le"]))
     edges = [float(line.labels["le"]) for line in lines]
     times = np.unique(np.concatenate([line.seconds for line in lines]))
@@ -194,10 +216,12 @@ def heat(axes: Axes, panel: Panel, sight: Sight, dashboard: Dashboard) -> None:
     within = [place for place, edge in enumerate(edges) if math.isfinite(edge)]
     counts = np.diff(cumulated[within], axis=0, prepend=0.0).clip(0)
     sides = np.append(times, times[-1] + sight.step)
-    axes.pcolormesh(sides, [0.0, *(edges[place] for place in within)], np.sqrt(counts), cmap="Blues", rasterized=True)
+    axes.pcolormesh(sides, np.arange(len(within) + 1), np.sqrt(counts), cmap="Blues", rasterized=True)
     _time(axes, sight)
     axes.grid(visible=False)
-    _unit(axes.yaxis, panel["fieldConfig"]["defaults"]["unit"])
+    unit = panel["fieldConfig"]["defaults"]["unit"]
+    shown = within[3::4] + within[-1:]
+    axes.set_yticks([place + 1 for place in shown], [written(edges[place], unit) for place in shown])
 
 
 KINDS: Mapping[str, Callable[[Axes, Panel, Sight, Dashboard], None]] = {
@@ -258,8 +282,6 @@ def written(value: float, unit: str) -> str:
     """As Grafana writes a value of this unit, more or less."""
     if unit == "percentunit":
         return f"{100 * value:.4g} %"
-    if unit == "bytes":
-        return f"{value / 2**20:.4g} MiB"
     if unit == "s":
         return f"{1000 * value:.4g} ms" if abs(value) < 1 else f"{value:.4g} s"
     suffix = {"reqps": " req/s", "none": ""}.get(unit, " " + unit.removeprefix("suffix: ").strip())
@@ -277,7 +299,7 @@ def _legend(axes: Axes) -> None:
             bbox_to_anchor=(-0.02, -0.16 if axes.bbox.height > 100 else -0.22),
             fontsize=6,
             frameon=False,
-            ncol=2 if max(map(len, names)) > 24 else 4,
+            ncol=max(1, int(axes.bbox.width / DOTS_PER_INCH / (0.35 + INCHES_PER_LETTER * max(map(len, names))))),
             borderaxespad=0,
             handlelength=1.2,
             columnspacing=1.0,

@@ -38,9 +38,9 @@ class Prometheus:
         samples: Samples = self._get("query_range", {"query": expression, **span})["result"]
         return samples
 
-    def value(self, expression: str) -> float | None:
+    def value(self, expression: str, at: float | None = None) -> float | None:
         """Of the only sample, if there is one."""
-        samples = self.query(expression)
+        samples = self.query(expression, at)
         assert len(samples) <= 1, f"{expression} has {len(samples)} series; wanted one."
         return float(samples[0]["value"][1]) if samples else None
 
@@ -63,10 +63,10 @@ class Prometheus:
 
 
 @contextmanager
-def scraping(urls: Sequence[str], folder: Path) -> Iterator[Prometheus]:
+def scraping(urls: Sequence[str], folder: Path, *, every: str = INTERVAL) -> Iterator[Prometheus]:
     """A Prometheus of these servers, once it is ready; its files are in the folder."""
     config = yaml.safe_load((CONFIGURATION / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}
+    config["global"] = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     config["rule_files"] = [str(CONFIGURATION / name) for name in config["rule_files"]]
     config["scrape_configs"][0]["static_configs"] = [{"targets": [url.removeprefix("http://") for url in urls]}]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))

@@ -123,17 +123,16 @@ def _level() -> Iterator[Panel]:
     yield lines(
         10,
         "Mean confidence",
-        "Mean probability of the predicted label, and a standard deviation to both sides of it. For a calibrated model "
-        "the mean is the share of labels to expect right.",
+        "Mean probability of the predicted label, and a standard deviation below it. For a calibrated model the mean "
+        "is the share of labels to expect right.",
         [
             Query(level, MODEL),
-            Query(f"{level} + {deviation}", f"{MODEL} plus deviation"),
-            Query(f"{level} - {deviation}", f"{MODEL} minus deviation"),
+            Query(f"{level} - {deviation}", f"{MODEL} less a deviation"),
             Query(recorded("confidence:mean_reference"), f"{MODEL} reference"),
         ],
         size=(12, 8),
         unit=SHARE,
-        limits=(0, 1),
+        limits=(None, 1),
         fill=0,
         overrides=[dashed("/reference$/", "blue"), dashed("/deviation$/", "gray")],
     )

@@ -114,4 +114,5 @@ def movers() -> Iterator[Panel]:
         [Query(largest(f"{BY_MODEL}, kind", of_model("softgate_drifted_labels")), f"{MODEL} {{{{kind}}}}")],
         size=(8, 9),
         unit="suffix: labels",
+        reach=5,
     )

@@ -37,12 +37,14 @@ def lines(
     size: tuple[int, int],
     unit: str,
     limits: tuple[float | None, float | None] = (0, None),
+    reach: float | None = None,
     fill: int = 10,
     overrides: Sequence[Panel] = (),
 ) -> Panel:
-    """Values over time."""
+    """Values over time; the axis goes up to `reach` at least, so that nothing much looks like it."""
     low, high = limits
-    defaults = {"unit": unit, "min": low, "max": high, "custom": {"fillOpacity": fill, "showPoints": "never"}}
+    custom = {"fillOpacity": fill, "showPoints": "never"} | ({} if reach is None else {"axisSoftMax": reach})
+    defaults = {"unit": unit, "min": low, "max": high, "custom": custom}
     return _panel("timeseries", number, title, description, size) | {
         "fieldConfig": _fields(defaults, overrides),
         "options": {"legend": _legend(), "tooltip": {"mode": "multi", "sort": "desc"}},
@@ -137,14 +139,7 @@ def paired_bars(
     names = {f"Value #{letter}": query.legend for letter, query in zip(ascii_uppercase, queries, strict=False)}
     return _panel("barchart", number, title, description, size) | {
         "fieldConfig": _fields({"unit": SHARE, "min": 0, "custom": {"fillOpacity": 80, "lineWidth": 0}}),
-        "options": {
-            "xField": by,
-            "orientation": "auto",
-            "groupWidth": 0.8,
-            "showValue": "never",
-            "legend": _legend(),
-            "xTickLabelMaxLength": 20,
-        },
+        "options": {"xField": by, "orientation": "auto", "groupWidth": 0.8, "showValue": "never", "legend": _legend()},
         "targets": _targets(queries, format="table", instant=True, range=False),
         "transformations": [
             {"id": "merge", "options": {}},

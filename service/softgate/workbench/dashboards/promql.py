@@ -72,8 +72,12 @@ def quantile(part: float, histogram: str) -> str:
 
 
 def named(series: str, label: str) -> str:
-    """By one label `of` that holds those of the model too: what bars stand beside each other by."""
-    return f'max by (of) (label_join({series}, "of", " ", "model", "{label}", "version", "calibration"))'
+    """
+    By one label `of` that holds the model's name too: what bars stand beside each other by.
+
+    There is no room for version and calibration; of several the largest value has the bar.
+    """
+    return f'max by (of) (label_join({series}, "of", " ", "model", "{label}"))'
 
 
 def furthest(count: int, difference: str) -> str:

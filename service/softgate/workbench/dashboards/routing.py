@@ -193,7 +193,6 @@ def _routes() -> Iterator[Panel]:
         [Query(share_by("route", of_model("softgate_predicted_routes_total")), "{{model}} {{route}}")],
         size=(12, 9),
         unit=SHARE,
-        limits=WHOLE,
         fill=0,
     )
     yield bars(

@@ -60,6 +60,7 @@ def _answers() -> Iterator[Panel]:
         [Query(f"{shed} / ({shed} + {per_second('instance', requests)} > 0)", "{{instance}}")],
         size=(6, 8),
         unit=SHARE,
+        reach=0.1,
     )
 
 
@@ -98,7 +99,8 @@ def _batches() -> Iterator[Panel]:
         "Rows that shared one run of the graph: mean, and the size that nine in ten runs stay within.",
         [
             Query(mean("softgate_batch_rows"), f"{MODEL} mean"),
-            Query(quantile(0.9, "softgate_batch_rows"), f"{MODEL} p90"),
+            # Interpolated from 0, but no run is of less than a row.
+            Query(f"clamp_min({quantile(0.9, 'softgate_batch_rows')}, 1)", f"{MODEL} p90"),
         ],
         size=(12, 7),
         unit=ROWS,
@@ -110,6 +112,7 @@ def _batches() -> Iterator[Panel]:
         [Query(total(BY_MODEL, of_model("softgate_queue_rows")), MODEL)],
         size=(12, 7),
         unit=ROWS,
+        reach=10,
     )
 
 
@@ -127,6 +130,7 @@ def _processes() -> Iterator[Panel]:
         [Query(total("instance", increase(of_server("softgate_worker_starts_total"))), "{{instance}}")],
         size=(6, 7),
         unit="none",
+        reach=5,
     )
     yield lines(
         18,
@@ -156,4 +160,4 @@ def _of_server(number: int, title: str, description: str, gauge: str, *, unit: s
 
 def _failures(number: int, title: str, description: str, counter: str) -> Panel:
     queries = [Query(total("instance", increase(of_server(counter))), "{{instance}}")]
-    return lines(number, title, description, queries, size=(8, 7), unit="none")
+    return lines(number, title, description, queries, size=(8, 7), unit="none", reach=5)
