@@ -122,6 +122,12 @@ def tell(server: Served, prometheus: Prometheus) -> tuple[dict[str, float], dict
     }
 
 
+def rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: rounded(part) for key, part in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
 def _of_pods(delays: NDArray[np.intp], pods: int) -> Mapping[str, float]:
     """Rows of the whole fleet, shared evenly, until the first of its pods alarms."""
     rows = delays[: len(delays) // pods * pods].reshape(-1, pods).min(axis=1) * pods
@@ -183,7 +189,7 @@ def main() -> None:
         scraping([server.url], Path(folder), every=SCRAPES) as prometheus,
     ):
         at, figures = tell(server, prometheus)
-        (OUTPUT / "story.json").write_text(json.dumps(figures, indent=2) + "\n")
+        (OUTPUT / "story.json").write_text(json.dumps(rounded(figures), indent=2) + "\n")
         draw_all(prometheus, at)
 
 
