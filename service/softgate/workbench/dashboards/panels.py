@@ -215,7 +215,7 @@ def _fields(defaults: Panel, overrides: Sequence[Panel] = ()) -> Panel:
 
 
 def _legend(*, show: bool = True) -> Panel:
-    return {"showLegend": show, "displayMode": "list", "placement": "bottom"}
+    return {"showLegend": show, "displayMode": "list", "placement": "bottom", "calcs": []}
 
 
 def _targets(queries: Queries, **options: object) -> list[Panel]:
