@@ -22,9 +22,10 @@ STATUS: Mapping[type[SoftgateError], int] = {
     errors.NotReady: 503,
 }
 RETRY_AFTER_SECONDS = 1
-# Paths and methods are not softgate's errors but HTTP's; they have codes all the same.
-HTTP_CODES: Mapping[int, str] = {404: "not_found", 405: "method_not_allowed"}
+# Paths, methods and bodies that are no text are not softgate's errors but HTTP's; they have codes all the same.
+HTTP_CODES: Mapping[int, str] = {400: errors.InvalidInput.code, 404: "not_found", 405: "method_not_allowed"}
 HTTP_DETAILS: Mapping[int, str] = {
+    400: "Expected a body of the form that /docs lists.",
     404: "Expected a path of the API; /docs lists them.",
     405: "Expected another method for this path; the Allow header names it.",
 }
