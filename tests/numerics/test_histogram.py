@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from softgate.numerics.histogram import CONFIDENCE_EDGES, count_in_bins
+from softgate.numerics.histogram import CONFIDENCE_EDGES, coarsen, count_in_bins
 
 EDGES = np.array([0.0, 0.5, 1.0])
 
@@ -54,3 +54,32 @@ def test_cumulative_counts_are_those_of_less_or_equal(values: list[float]) -> No
     counts = count_in_bins(np.array(values), EDGES)
 
     assert counts.cumsum().tolist() == [*(sum(value <= edge for value in values) for edge in EDGES), len(values)]
+
+
+def test_bins_are_added_to_the_coarse_one_that_holds_them() -> None:
+    fine = np.array([0.1, 0.2, 0.5, 0.7, 1.0])
+
+    assert_array_equal(coarsen(np.array([1, 2, 4, 8, 16, 32]), fine, np.array([0.2, 1.0])), [3, 28, 32])
+    assert_array_equal(coarsen(np.array([1, 2, 4, 8, 16, 32]), fine, np.array([0.5])), [7, 56])
+    assert_array_equal(coarsen(np.array([1, 2, 4, 8, 16, 32]), fine, fine), [1, 2, 4, 8, 16, 32])
+
+
+def test_a_coarse_edge_inside_a_bin_is_refused() -> None:
+    with pytest.raises(ValueError, match="coarse edges to be among the edges"):
+        coarsen(np.array([1, 2, 3, 4]), EDGES, np.array([0.25]))
+
+
+@given(
+    values=st.lists(st.floats(-1, 2), max_size=50),
+    edges=st.lists(st.floats(-1, 2), min_size=1, max_size=12, unique=True).map(sorted),
+    kept=st.sets(st.integers(0, 11)),
+)
+def test_coarsened_counts_are_those_of_the_values_over_the_coarse_edges(
+    values: list[float], edges: list[float], kept: set[int]
+) -> None:
+    fine = np.array(edges)
+    coarse = fine[[place for place in range(len(fine)) if place in kept]]
+
+    found = coarsen(count_in_bins(np.array(values), fine), fine, coarse)
+
+    assert_array_equal(found, count_in_bins(np.array(values), coarse))
