@@ -75,5 +75,6 @@ def _edges(bundle: Bundle, reference: Reference | None, thresholds: Sequence[flo
 def _own(laid_out: Routing, *, multi_label: bool) -> Floats:
     """Of labels that may hold together the thresholds are the labels' own, and below them there is no one route."""
     thresholds = laid_out.thresholds
-    differ = not multi_label and bool((thresholds != thresholds[:, :1]).any() and not np.isnan(thresholds).all())
-    return thresholds if differ else np.empty((0, 0))
+    # A profile without any has NaN for all of them alike.
+    alike = np.array_equal(thresholds, np.broadcast_to(thresholds[:, :1], thresholds.shape), equal_nan=True)
+    return np.empty((0, 0)) if multi_label or alike else thresholds
