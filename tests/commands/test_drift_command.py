@@ -1,65 +1,37 @@
-"""`softgate drift`: a running server's drift report in the terminal."""
+"""`softgate drift`: what it asks of a server, and what it makes of the answer."""
 
 import json
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
-from rich.console import Console
 
-from graphs import linear, write_model, write_text_model
-from references import write_referenced
+from drifting import CALM, drifted, model
+from graphs import write_text_model
 from servers import command, environment, served
 from softgate.commands.drift import DRIFTED
-from softgate.commands.drift_screen import show, sparkline
-from softgate.policy.monitor.board import watched
-from softgate.policy.monitor.offline import Offline
-from softgate.policy.monitor.report import describe
+from softgate.commands.running import MAX_BYTES
 from softgate.policy.monitor.told import Report
 
-CALM = np.random.default_rng(0).normal(scale=4, size=(2000, 4))
 
-
-def run(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[str]":
+def run(*arguments: object, code: int = 0, **variables: str) -> "subprocess.CompletedProcess[str]":
     ended = subprocess.run(
-        command("drift", *arguments), capture_output=True, text=True, env=environment(), check=False, timeout=60
+        command("drift", *arguments),
+        capture_output=True,
+        text=True,
+        env=environment(**variables),
+        check=False,
+        timeout=60,
     )
     assert ended.returncode == code, ended.stderr
     assert "Traceback" not in ended.stderr
     return ended
-
-
-def model(folder: Path, *, name: str = "toy") -> Path:
-    write_model(folder, linear(np.eye(4, dtype=np.float32)), name=name)
-    write_referenced(folder, CALM, thresholds={"default": 0.5}, gate=2.0)
-    return folder
-
-
-def printed(report: Report, *, width: int = 80, encoding: str = "utf-8", base: str | None = None) -> str:
-    stream = TextIOWrapper(BytesIO(), encoding=encoding, errors="replace")
-    show(report, Console(file=stream, width=width, color_system=None), base=base)
-    stream.flush()
-    return stream.buffer.getvalue().decode(encoding)
-
-
-def drifted(folder: Path) -> Report:
-    """Of 400 rows of which nothing is sure, after 400 ordinary ones."""
-    from graphs import load_classifier  # noqa: PLC0415
-
-    classifier = load_classifier(model(folder))
-    offline = Offline(classifier.model.bundle)
-    for logits in (CALM[:400], CALM[400:800] / 50):
-        offline.add(classifier.replay(logits))
-    classifier.close()
-    return offline.report()
 
 
 def test_traffic_that_drifts_is_an_alarm_and_an_exit_code(tmp_path: Path) -> None:
@@ -92,56 +64,9 @@ def test_every_model_is_shown_unless_one_is_named(tmp_path: Path) -> None:
     assert "no such model" in unknown
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_no_line_is_wider_than_the_terminal(tmp_path: Path, width: int) -> None:
-    lines = printed(drifted(tmp_path / "toy"), width=width).splitlines()
-
-    assert max(len(line.rstrip()) for line in lines) <= width
-    assert not any("…" in line for line in lines)
-
-
-def test_a_terminal_without_unicode_gets_plain_characters(tmp_path: Path) -> None:
-    text = printed(drifted(tmp_path / "toy"), encoding="ascii")
-
-    assert "#" in text
-    assert "??" not in text
-
-
-def test_what_a_server_says_steers_no_terminal(tmp_path: Path) -> None:
-    report = drifted(tmp_path / "toy")
-    (window,) = report.windows
-    hostile = replace(
-        report,
-        model="\x1b[31mred",
-        version="\x07",
-        windows=[replace(window, window="1h", labels=replace(window.labels, vanished=["a\x1b[2J"] * 100))],
-    )
-
-    text = printed(hostile, base="http://127.0.0.1:1")
-
-    assert "\x1b" not in text
-    assert "\x07" not in text
-    assert "and 92 more" in text
-
-
-def test_a_sparkline_has_a_block_for_each_bin_and_none_for_an_empty_one() -> None:
-    # Of 1011 rows: 7 ln(1 + 1000 / 1011) / ln 1001 = 0.70, of ten 2.42, of a thousand 6.99.
-    assert sparkline([0, 1, 10, 1000, 0], unicode=True) == " ▂▃█"
-    assert sparkline([0, 0, 0], unicode=True) == ""
-
-
-def test_a_report_without_rows_is_shown(tmp_path: Path) -> None:
-    from softgate.runtime.repository import read_bundle  # noqa: PLC0415
-
-    report = describe(watched(read_bundle(model(tmp_path / "toy"))), [], updated_at=0.0)
-
-    assert "No drift" in printed(report)
-    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
-
-
 @contextmanager
 def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
-    """A server that is none of ours."""
+    """A server that is none of ours: the same to every question."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -150,7 +75,8 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
                 self.send_header(name, value)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -158,9 +84,21 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def changed(report: Report, *path: Any, to: Any) -> bytes:
+    """The answer with one of its values changed."""
+    told = msgspec.to_builtins(report)
+    place = told
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return json.dumps(told).encode()
 
 
 @pytest.mark.parametrize(
@@ -171,13 +109,85 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
         (200, b'{"models": [{"name": 7}]}', "expected a softgate server's answer"),
         (200, b"[" * 100_000, "expected a softgate server's answer"),
         (200, b'{"models": "\xff"}', "expected a softgate server's answer"),
+        (200, b" " * (MAX_BYTES + 1), "expected an answer of at most"),
+        (302, b"", "expected status 200; got 302, a redirect, which is not followed"),
         (503, b"", "expected status 200; got 503"),
         (404, b"", "expected status 200; got 404"),
     ],
+    ids=range(9),
 )
 def test_a_server_of_another_kind_is_named(status: int, body: bytes, message: str) -> None:
     with answering(status, body) as url:
-        assert message in run(url, code=1).stderr
+        ended = run(url, code=1)
+
+    assert message in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with answering(200, b'{"models": []}') as elsewhere, answering(307, b"", location=f"{elsewhere}/") as url:
+        assert "got 307" in run(url, code=1).stderr
+
+
+MEASURE = ("windows", 0, "measures", "label_confidence")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("alarm_every",), 10**400, "it holds a number beyond 1e+18"),
+        ((*MEASURE, "mean"), 1e300, "it holds a number beyond 1e+18"),
+        ((*MEASURE, "mean"), None, "Expected `float`, got `null`"),
+        (("detectors", 0, "rows"), "many", "Expected `int`, got `str`"),
+        (("windows",), None, "Expected `array`, got `null`"),
+        (("model",), "another", "it is of another model"),
+    ],
+)
+def test_a_report_that_cannot_be_is_refused(tmp_path: Path, path: tuple[Any, ...], value: Any, message: str) -> None:
+    with answering(200, changed(drifted(tmp_path / "toy"), *path, to=value)) as url:
+        ended = run(url, "--model", "toy", code=1)
+
+    assert f"expected a softgate server's answer; {message}" in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("detectors", 0, "raised_at"), 1e17),
+        (("detectors", 0, "raised_at"), -1e12),
+        (("detectors", 0, "evidence"), -5.0),
+        ((*MEASURE, "counts"), [5, -4, 0]),
+        ((*MEASURE, "counts"), []),
+        ((*MEASURE, "statistics"), {}),
+        (("windows",), []),
+    ],
+)
+def test_a_report_that_is_odd_is_shown(tmp_path: Path, path: tuple[Any, ...], value: Any) -> None:
+    with answering(200, changed(drifted(tmp_path / "toy"), *path, to=value)) as url:
+        assert "ALARM confidence falling" in run(url, "--model", "toy", code=DRIFTED).stdout
+
+
+def test_json_suits_any_terminal_and_steers_none(tmp_path: Path) -> None:
+    path = ("windows", 0, "labels", "vanished")
+    labels = ["naïve", "\x7f\x9b\u202e"]
+    with answering(200, changed(drifted(tmp_path / "toy"), *path, to=labels)) as url:
+        text = run(url, "--model", "toy", "--json", code=DRIFTED, PYTHONIOENCODING="ascii").stdout
+
+    assert all(" " <= character <= "~" for character in text.removesuffix("\n"))
+    assert json.loads(text)[0]["windows"][0]["labels"]["vanished"] == labels
+
+
+def test_a_pipe_gets_no_colours_and_an_ascii_one_no_error(tmp_path: Path) -> None:
+    with answering(200, changed(drifted(tmp_path / "toy"), "version", to="1")) as url:
+        plain, ascii_only = (
+            run(url, "--model", "toy", code=DRIFTED, PYTHONIOENCODING=encoding).stdout
+            for encoding in ("utf-8", "ascii")
+        )
+
+    assert "\x1b" not in plain + ascii_only
+    assert "█" in plain
+    assert "+-" in ascii_only
 
 
 def test_a_server_that_is_not_there_is_named() -> None:

@@ -1,5 +1,6 @@
 """`softgate drift`: the drift report of a running server's models."""
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +9,14 @@ from urllib.parse import quote
 import msgspec
 
 from softgate.commands import running, screen
-from softgate.commands.drift_screen import show
+from softgate.commands.drift_screen import broken_rules, show
 from softgate.commands.screen import plain
 from softgate.errors import SoftgateError, UnknownModel
 from softgate.policy.monitor.told import Report
 
 DRIFTED = 4
+# Of any number in a report; far more rows than a server ever counts.
+_LARGEST = 10**18
 
 
 def run(url: str | None, *, model: str | None, as_json: bool) -> int:
@@ -21,7 +24,7 @@ def run(url: str | None, *, model: str | None, as_json: bool) -> int:
     base = running.base(url)
     reports = [_report(base, name) for name in ([model] if model is not None else _models(base))]
     if as_json:
-        sys.stdout.write(msgspec.json.encode(reports).decode() + "\n")
+        sys.stdout.write(as_text(reports))
     else:
         for report in reports:
             show(report, screen.console, base=base)
@@ -29,7 +32,12 @@ def run(url: str | None, *, model: str | None, as_json: bool) -> int:
 
 
 def drifted(report: Report) -> bool:
-    return report.alarm or any(rule.broken for window in report.windows for rule in window.rules)
+    return report.alarm or bool(broken_rules(report))
+
+
+def as_text(told: Any) -> str:
+    """JSON in ASCII: it suits any terminal, and nothing in it steers one."""
+    return json.dumps(msgspec.to_builtins(told)) + "\n"
 
 
 class _Named(msgspec.Struct):
@@ -46,7 +54,12 @@ def _models(base: str) -> Sequence[str]:
 
 
 def _report(base: str, model: str) -> Report:
-    found: Report = _asked(f"{base}/v1/models/{quote(model, safe='')}/drift", Report)
+    address = f"{base}/v1/models/{quote(model, safe='')}/drift"
+    found: Report = _asked(address, Report)
+    if found.model != model:
+        raise _foreign(address, "it is of another model")
+    if not _bounded(msgspec.to_builtins(found)):
+        raise _foreign(address, f"it holds a number beyond {_LARGEST:.0e}")
     return found
 
 
@@ -55,8 +68,22 @@ def _asked(address: str, form: Any) -> Any:
     if status == 404 and form is Report:
         raise UnknownModel(f"{address}: no such model is served there.")
     if status != 200:
-        raise SoftgateError(f"{address}: expected status 200; got {status}.")
+        redirect = ", a redirect, which is not followed" if 300 <= status < 400 else ""
+        raise SoftgateError(f"{address}: expected status 200; got {status}{redirect}.")
     try:
         return msgspec.json.decode(body, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise SoftgateError(f"{address}: expected a softgate server's answer; {plain(str(exc))}.") from exc
+        raise _foreign(address, str(exc)) from exc
+
+
+def _foreign(address: str, why: str) -> SoftgateError:
+    return SoftgateError(f"{address}: expected a softgate server's answer; {plain(why)}.")
+
+
+def _bounded(told: Any) -> bool:
+    """Whether its numbers can be shown."""
+    if isinstance(told, dict):
+        return all(map(_bounded, told.values()))
+    if isinstance(told, list):
+        return all(map(_bounded, told))
+    return not isinstance(told, int | float) or abs(told) <= _LARGEST

@@ -4,7 +4,7 @@ import http.client
 import urllib.error
 import urllib.request
 
-from softgate.errors import StartupFailed
+from softgate.errors import SoftgateError, StartupFailed
 from softgate.settings import read_settings
 
 TIMEOUT_SECONDS = 5
@@ -24,14 +24,24 @@ def base(url: str | None) -> str:
 
 
 def get(address: str) -> tuple[int, bytes]:
-    """Status and body. Raises StartupFailed where nobody answers."""
+    """Status and body. Raises StartupFailed where nobody answers, SoftgateError where the answer has no end."""
     try:
         # Straight to the server: a proxy that the environment names for other traffic has no business here.
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
         try:
             with direct.open(address, timeout=TIMEOUT_SECONDS) as answer:
-                return answer.status, answer.read(MAX_BYTES)
+                status, body = answer.status, answer.read(MAX_BYTES + 1)
         except urllib.error.HTTPError as exc:
-            return exc.code, exc.read(MAX_BYTES)
+            status, body = exc.code, exc.read(MAX_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as exc:
         raise StartupFailed(f"No answer from {address}: {exc}.") from exc
+    if len(body) > MAX_BYTES:
+        raise SoftgateError(f"{address}: expected an answer of at most {MAX_BYTES:,} bytes; got more.")
+    return status, body
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Whoever is named is asked, and nobody else."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
