@@ -208,11 +208,14 @@ def replay(
     drift: Annotated[
         bool, typer.Option("--drift", help="Show what the drift alarm would have done; no lines without --output.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --drift: print it as JSON.")] = False,
 ) -> None:
     """Decide stored logits as the server would, without running the graph: a line of JSON per row."""
     from softgate.commands import replay as command
 
-    raise typer.Exit(command.run(folder, logits, profile=profile, top_k=top_k, output=output, drift=drift))
+    raise typer.Exit(
+        command.run(folder, logits, profile=profile, top_k=top_k, output=output, drift=drift, as_json=as_json)
+    )
 
 
 @app.command()

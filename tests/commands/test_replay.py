@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from graphs import LABELS, linear, load_classifier, logarithm, write_calibration, write_model
 from servers import command, environment, served
-from softgate.commands.replay import counted, summary
+from softgate.commands.replay import summary, tallied
 from softgate.runtime.session import Session
 from softgate.types import Action, Decisions, Reason, View
 from softgate.web.protocols.predictions import encode_lines
@@ -221,7 +221,7 @@ def test_a_summary_by_hand() -> None:
     nothing = np.zeros(4)
     action = np.array([Action.ROUTE, Action.FALLBACK, Action.ROUTE, Action.FALLBACK], np.int8)
     reason = np.array([Reason.CONFIDENT, Reason.NON_FINITE, Reason.CONFIDENT, Reason.BELOW_THRESHOLD], np.int8)
-    tally = counted(Decisions(action, reason, nothing.astype(np.intp), nothing, nothing, None, {}))
+    tally = tallied(Decisions(action, reason, nothing.astype(np.intp), nothing, nothing, None, {}))
 
     assert summary(tally) == "4 rows: 50.0 % route (2 confident), 50.0 % fallback (1 below_threshold, 1 non_finite)"
 
@@ -236,7 +236,13 @@ def test_the_graph_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     output = tmp_path / "out.jsonl"
 
     code = replay.run(
-        toy(tmp_path / "toy"), save(tmp_path, drawn(9)), profile=None, top_k=1, output=output, drift=False
+        toy(tmp_path / "toy"),
+        save(tmp_path, drawn(9)),
+        profile=None,
+        top_k=1,
+        output=output,
+        drift=False,
+        as_json=False,
     )
 
     assert (code, output.read_bytes().count(b"\n")) == (0, 9)

@@ -9,21 +9,25 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console, Group
-from rich.padding import Padding
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-from softgate.commands.drift_screen import show
+from softgate.commands.drift import as_text
+from softgate.commands.drift_screen import show, show_parts, titled
+from softgate.commands.drift_tables import words
 from softgate.commands.screen import console, say
 from softgate.errors import InvalidInput
 from softgate.policy.classifier import Classifier
 from softgate.policy.decision import profile_row
 from softgate.policy.monitor.axes import axes
 from softgate.policy.monitor.counts import apart
+from softgate.policy.monitor.detectors import detectors
 from softgate.policy.monitor.offline import Offline, Raised
 from softgate.runtime.repository import Bundle, Model, read_bundle
 from softgate.types import Action, Decisions, Reason, View
 from softgate.web.protocols.predictions import encode_lines
+from softgate.workbench.report.words import count, counted, joined
 from softgate.workbench.stored_logits import read_logits
 from softgate.workbench.whole_file import replacing
 
@@ -31,8 +35,19 @@ Tally = Counter[tuple[int, int]]
 MOST_ALARMS = 20
 
 
-def run(folder: Path, logits: Path, *, profile: str | None, top_k: int, output: Path | None, drift: bool) -> int:
+def run(
+    folder: Path,
+    logits: Path,
+    *,
+    profile: str | None,
+    top_k: int,
+    output: Path | None,
+    drift: bool,
+    as_json: bool,
+) -> int:
     """Exit code 1 where whoever reads standard output left before its end."""
+    if as_json and not drift:
+        raise InvalidInput("Expected --json together with --drift: without it every line is JSON as it is.")
     if output is not None and output.exists() and logits.exists() and output.samefile(logits):
         raise InvalidInput("Expected another file as --output; got the logits themselves.")
     classifier = _classifier(folder)
@@ -50,18 +65,20 @@ def run(folder: Path, logits: Path, *, profile: str | None, top_k: int, output: 
                     file.write(encode_lines(classifier, predictions, view))
                 if offline is not None:
                     offline.add(predictions)
-                tally += counted(predictions.decisions)
+                tally += tallied(predictions.decisions)
     except BrokenPipeError:
         return 1
     finally:
         classifier.close()
     say(Text(summary(tally)), Console(stderr=True))
-    if offline is not None:
+    if offline is not None and as_json:
+        sys.stdout.write(as_text({"alarms": offline.raised, "report": offline.report()}))
+    elif offline is not None:
         _show(offline)
     return 0
 
 
-def counted(decisions: Decisions) -> Tally:
+def tallied(decisions: Decisions) -> Tally:
     """Rows by action and reason."""
     return Counter(zip(decisions.action.tolist(), decisions.reason.tolist(), strict=True))
 
@@ -78,26 +95,33 @@ def summary(tally: Tally) -> str:
     return f"{rows:,} row{'' if rows == 1 else 's'}: {', '.join(parts)}"
 
 
-def alarms(raised: Sequence[Raised]) -> Iterator[str]:
-    """A sentence each; of many the first."""
-    for one in raised[:MOST_ALARMS]:
-        yield f"row {one.row:,}: {one.detector.replace('_', ' ')}, {one.since:,} rows after it started"
-    if len(raised) > MOST_ALARMS:
-        yield f"and {len(raised) - MOST_ALARMS:,} more"
+def alarm_rows(detector: str, raised: Sequence[Raised]) -> str:
+    """`2 alarms, at rows 520 and 1,044`; of many the first."""
+    rows = [count(one.row) for one in raised if one.detector == detector]
+    if not rows:
+        return "no alarm"
+    told, more = rows[:MOST_ALARMS], len(rows) - MOST_ALARMS
+    at = f"{', '.join(told)} and {count(more)} more" if more > 0 else joined(told)
+    return f"{counted(len(rows), 'alarm')}, at {'row' if len(rows) == 1 else 'rows'} {at}"
 
 
 def _show(offline: Offline) -> None:
-    show(offline.report(), console)
-    lines = list(alarms(offline.raised)) or ["none"]
-    console.print(
-        Padding(Group(Text("\nAlarms, had somebody looked after every row", "bold"), *map(Text, lines)), (0, 1))
-    )
+    report = offline.report()
+    show(report, console)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for state in report.detectors:
+        grid.add_row(Text(words(state.detector)), Text(alarm_rows(state.detector, offline.raised)))
+    note = Text("A detector starts again after each of its alarms.", "dim")
+    show_parts([titled("Alarms, had somebody looked after every row", grid, note)], console)
 
 
 def _referenced(classifier: Classifier) -> Bundle:
     bundle = classifier.model.bundle
-    if bundle.calibration is None or bundle.calibration.reference is None:
-        raise InvalidInput(f"Expected a calibrated model for --drift: {bundle.name} has no reference to compare with.")
+    if not detectors(bundle):
+        raise InvalidInput(
+            f"Expected a calibrated model for --drift: {bundle.name} has no reference to compare with. "
+            "Run softgate calibrate."
+        )
     return bundle
 
 
