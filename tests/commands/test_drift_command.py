@@ -137,7 +137,7 @@ MEASURE = ("windows", 0, "measures", "label_confidence")
     [
         (("alarm_every",), 10**400, "it holds a number beyond 1e+18"),
         ((*MEASURE, "mean"), 1e300, "it holds a number beyond 1e+18"),
-        ((*MEASURE, "mean"), None, "Expected `float`, got `null`"),
+        ((*MEASURE, "mean"), "high", "Expected `float | null`, got `str`"),
         (("detectors", 0, "rows"), "many", "Expected `int`, got `str`"),
         (("windows",), None, "Expected `array`, got `null`"),
         (("model",), "another", "it is of another model"),
@@ -159,6 +159,7 @@ def test_a_report_that_cannot_be_is_refused(tmp_path: Path, path: tuple[Any, ...
         (("detectors", 0, "evidence"), -5.0),
         ((*MEASURE, "counts"), [5, -4, 0]),
         ((*MEASURE, "counts"), []),
+        ((*MEASURE, "mean"), None),
         ((*MEASURE, "statistics"), {}),
         (("windows",), []),
     ],

@@ -40,20 +40,18 @@ def histograms(report: Report, *, unicode: bool) -> Table:
     table = _table("", "rows", f"mean {PLUS_MINUS[unicode]} sd", "0 to 1, log scale", texts=1)
     table.columns[-1].justify = "left"
 
-    def add(name: str, rows: int, moments: tuple[float, float] | None, counts: Sequence[int]) -> None:
-        told = "" if moments is None else f"{moments[0]:.3f} {PLUS_MINUS[unicode]} {moments[1]:.3f}"
-        table.add_row(name, _short(rows), told, Text(sparkline(counts, unicode=unicode)))
+    def add(name: str, rows: int, mean: float | None, deviation: float | None, counts: Sequence[int]) -> None:
+        moments = f"{number(mean, 3)} {PLUS_MINUS[unicode]} {number(deviation, 3)}" if counts else ""
+        table.add_row(name, _short(rows), moments, Text(sparkline(counts, unicode=unicode)))
 
     if (reference := report.reference) is not None:
-        moments = reference.mean_confidence, reference.standard_deviation
-        add("ref.", reference.rows, moments, reference.counts)
+        add("ref.", reference.rows, reference.mean_confidence, reference.standard_deviation, reference.counts)
     for window in report.windows:
         measure = window.measures.get(MEASURE)
         if measure is None:
-            add(words(window.window), window.rows, None, [])
+            add(words(window.window), window.rows, None, None, [])
         else:
-            moments = measure.mean, measure.standard_deviation
-            add(words(window.window), window.rows, moments, measure.counts)
+            add(words(window.window), window.rows, measure.mean, measure.standard_deviation, measure.counts)
     return table
 
 
