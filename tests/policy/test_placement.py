@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,27 @@ from softgate.runtime.card import LOOP, THREAD
 SMALL = linear(np.eye(4, dtype=np.float32))
 
 
+def placed(folder: Path, *, clock: Callable[[], float] = time.perf_counter) -> str:
+    classifier = load_classifier(folder, clock=clock)
+    classifier.place()
+    classifier.close()
+    return classifier.runs_on
+
+
 def test_a_small_graph_of_numbers_runs_on_the_loop(tmp_path: Path) -> None:
-    assert load_classifier(write_model(tmp_path / "small", SMALL), clock=time.perf_counter).runs_on == LOOP
+    assert placed(write_model(tmp_path / "small", SMALL)) == LOOP
 
 
 def test_a_slow_graph_runs_on_a_thread(tmp_path: Path) -> None:
-    assert (
-        load_classifier(write_model(tmp_path / "slow", slow(seconds_hint=1)), clock=time.perf_counter).runs_on == THREAD
-    )
+    assert placed(write_model(tmp_path / "slow", slow(seconds_hint=1))) == THREAD
 
 
 def test_texts_are_read_on_a_thread_however_small_the_graph(tmp_path: Path) -> None:
-    assert load_classifier(write_text_model(tmp_path / "words"), clock=time.perf_counter).runs_on == THREAD
+    assert placed(write_text_model(tmp_path / "words")) == THREAD
 
 
 def test_a_clock_that_stands_still_measures_nothing(tmp_path: Path) -> None:
-    assert load_classifier(write_model(tmp_path / "small", SMALL)).runs_on == THREAD
+    assert placed(write_model(tmp_path / "small", SMALL), clock=lambda: 0.0) == THREAD
 
 
 @pytest.mark.parametrize("where", [LOOP, THREAD])
@@ -36,7 +42,8 @@ def test_the_card_has_the_last_word_and_the_answers_are_the_same(tmp_path: Path,
     folder = write_model(tmp_path / "small", SMALL)
     card = folder / "classifier.toml"
     card.write_text(f'{card.read_text()}\n[serving]\nrun_on = "{where}"\n')
-    classifier = load_classifier(folder)
+    classifier = load_classifier(folder, clock=time.perf_counter)
+    classifier.place()
     rows = np.random.default_rng(0).normal(scale=3, size=(50, 4))
 
     async def answers() -> list[list[float]]:

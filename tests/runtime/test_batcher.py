@@ -31,13 +31,15 @@ class Bench:
         self._run = run or (lambda jobs: [job.payload.upper() for job in jobs])
         self.batcher: Batcher[str, str] = Batcher(
             self._noted,
-            executor=None if on_loop else self.executor,
+            executor=self.executor,
             clock=lambda: 0.0,
             max_rows=max_rows,
             max_queue=max_queue,
             max_delay_seconds=delay,
             depth=self.depth,
         )
+        if on_loop:
+            self.batcher.stay_on_loop()
 
     def _noted(self, jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
         self.ran.append([job.payload for job in jobs])

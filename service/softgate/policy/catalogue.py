@@ -36,7 +36,9 @@ class Catalogue:
                 self.waiting[name] = str(exc)
                 raise
             monitor = Monitor(self._counts(section(bundle)), axes(bundle))
-            self.classifiers[name] = Classifier(model, monitor, clock=clock, max_rows=max_rows)
+            classifier = Classifier(model, monitor, clock=clock, max_rows=max_rows)
+            classifier.place()
+            self.classifiers[name] = classifier
             del self.waiting[name]
 
     def bundle(self, name: str) -> Bundle:

@@ -149,17 +149,19 @@ class Classifier:
         self._clock = clock
         self._max_rows = max_rows
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"softgate-{self.name}")
-        self.runs_on = self._quicker() if card.serving.run_on == AUTO else card.serving.run_on
-        """LOOP or THREAD."""
+        self.runs_on = THREAD if card.serving.run_on == AUTO else card.serving.run_on
+        """LOOP or THREAD; `place` settles what the card leaves open."""
         self._batcher: Batcher[Query, Predictions] = Batcher(
             self._answer,
-            executor=self._thread if self.runs_on == THREAD else None,
+            executor=self._thread,
             clock=clock,
             max_rows=card.serving.max_batch,
             max_queue=card.serving.max_queue,
             max_delay_seconds=card.serving.max_delay_ms / 1000,
             depth=monitor.counts["queue_rows"],
         )
+        if self.runs_on == LOOP:
+            self._batcher.stay_on_loop()
 
     def check(self, values: Sequence[object]) -> Rows:
         """The rows of a request, decoded and not yet trusted. Raises InvalidInput."""
@@ -199,16 +201,16 @@ class Classifier:
         """Let the run under way end, then end the thread."""
         self._thread.shutdown()
 
-    def _quicker(self) -> str:
+    def place(self) -> None:
         """
-        Where runs cost least: on the loop, if they keep it for no longer than a thread takes to be woken.
+        Run on the loop, unless the card says otherwise, if that keeps it for no longer than a thread takes to be woken.
 
-        Texts and images vary in length, and a long one would hold up everybody.
+        Measured, so before the first request. Texts and images vary in length, and a long one would hold up everybody.
         """
         card = self.model.bundle.card
         samples = self.model.input.samples(card.serving.max_batch) if card.input.kind == "tensor" else None
-        if samples is None or self.model.doubts:
-            return THREAD
+        if card.serving.run_on != AUTO or samples is None or self.model.doubts:
+            return
         rows = self.model.input.check(samples)
         taken = []
         for _ in range(N_TRIALS):
@@ -216,7 +218,9 @@ class Classifier:
             self._decided(self.model.logits(rows), np.zeros(len(rows), dtype=np.intp))
             taken.append(self._clock() - started)
         # A clock that stands still has measured nothing.
-        return LOOP if 0 < min(taken) <= LONGEST_ON_LOOP_SECONDS else THREAD
+        if 0 < min(taken) <= LONGEST_ON_LOOP_SECONDS:
+            self.runs_on = LOOP
+            self._batcher.stay_on_loop()
 
     def _answer(self, jobs: Sequence[Job[Query, Predictions]]) -> Sequence[Predictions | Exception]:
         started = self._clock()

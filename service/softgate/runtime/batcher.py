@@ -57,7 +57,7 @@ class Batcher(Generic[Payload, Result]):
         self,
         run: Callable[[Sequence[Job[Payload, Result]]], Sequence[Result | Exception]],
         *,
-        executor: Executor | None,
+        executor: Executor,
         clock: Callable[[], float],
         max_rows: int,
         max_queue: int,
@@ -67,11 +67,10 @@ class Batcher(Generic[Payload, Result]):
         """
         `run` answers for each job, in order, its result or the error that is its own.
 
-        Without an executor it runs on the event loop. `depth`, shape (1,), is where the number of queued rows is kept,
-        so that a scrape can see it.
+        `depth`, shape (1,), is where the number of queued rows is kept, so that a scrape can see it.
         """
         self._run = run
-        self._executor = executor
+        self._executor: Executor | None = executor
         self._clock = clock
         self._max_rows = max_rows
         self._max_queue = max_queue
@@ -80,6 +79,10 @@ class Batcher(Generic[Payload, Result]):
         self._running = False
         self._timer: asyncio.Handle | None = None
         self._depth = depth
+
+    def stay_on_loop(self) -> None:
+        """From the first run on, `run` is called on the event loop and not on the executor."""
+        self._executor = None
 
     async def submit(self, payload: Payload, *, n_rows: int, group: Hashable) -> Result:
         """The result of `payload`. Raises Overloaded where the queue is full, and what its run raises."""
