@@ -17,7 +17,7 @@ import yaml
 from tools import tool
 
 CONFIGURATION = Path(__file__).parents[1] / "deploy/prometheus"
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
 INTERVAL = "500ms"
 """Of scrapes, and of evaluations."""
 Samples = list[dict[str, Any]]

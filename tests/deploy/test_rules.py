@@ -51,6 +51,17 @@ def test_amtool_refuses_an_unknown_receiver(deploy: Path, tmp_path: Path) -> Non
     assert subprocess.run([tool("amtool"), "check-config", str(broken)], check=False, capture_output=True).returncode
 
 
+@pytest.mark.parametrize(("severity", "receiver"), [("critical", "pager"), ("warning", "desk"), ("info", "desk")])
+def test_the_example_of_an_alertmanager_wakes_somebody_for_what_is_critical(
+    severity: str, receiver: str, deploy: Path
+) -> None:
+    command = [tool("amtool"), "config", "routes", "test", f"--config.file={deploy}/alertmanager/alertmanager.yml"]
+
+    done = subprocess.run([*command, f"severity={severity}"], check=True, capture_output=True, text=True)
+
+    assert done.stdout.split() == [receiver]
+
+
 def test_the_example_of_an_alertmanager_leaves_the_machine_alone_and_holds_no_secret(deploy: Path) -> None:
     text = (deploy / "alertmanager/alertmanager.yml").read_text()
 
