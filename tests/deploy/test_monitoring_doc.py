@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from typer.main import get_command
 
 import promtool
 from dashboards import DASHBOARDS, drawn, read
+from softgate.cli import app
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TEXT = (DOCS / "monitoring.md").read_text()
 FLAT = " ".join(TEXT.split())
+RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
 PICTURES = sorted((DOCS / "pictures").glob("*.png"))
 MAX_PICTURE_BYTES = 150_000
 
@@ -68,6 +71,15 @@ def test_metrics_and_records_that_are_named_exist(exposition: str) -> None:
 
     assert set(re.findall(r"\bsoftgate_\w+", TEXT)) <= exposed
     assert set(re.findall(r"\bsoftgate:[\w:]+", TEXT)) <= promtool.rules("record").keys()
+
+
+@pytest.mark.parametrize("path", [DOCS / "monitoring.md", *RUNBOOKS], ids=lambda path: path.stem)
+def test_commands_that_are_named_exist_with_their_options(path: Path) -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+
+    for name, rest in re.findall(r"(?:`|^    )softgate (\w+)([^`\n]*)", path.read_text(), flags=re.MULTILINE):
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", rest)) <= options
 
 
 def test_pieces_of_configuration_can_be_read() -> None:

@@ -123,10 +123,11 @@ def _level() -> Iterator[Panel]:
     yield lines(
         10,
         "Mean confidence",
-        "Mean probability of the predicted label, and a standard deviation below it. For a calibrated model the mean "
-        "is the share of labels to expect right.",
+        "Mean probability of the predicted label, and a standard deviation to both sides. For a calibrated model the "
+        "mean is the share of labels to expect right.",
         [
             Query(level, MODEL),
+            Query(f"clamp_max({level} + {deviation}, 1)", f"{MODEL} and a deviation"),
             Query(f"{level} - {deviation}", f"{MODEL} less a deviation"),
             Query(recorded("confidence:mean_reference"), f"{MODEL} reference"),
         ],
