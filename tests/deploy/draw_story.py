@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
 import story  # noqa: E402
-from dashboards import DASHBOARDS, Dashboard, Panel, drawn, read  # noqa: E402
-from drawing import DOTS_PER_INCH, Sight, draw, save, show  # noqa: E402
+from dashboards import DASHBOARDS, Dashboard, Panel, Sight, drawn, read  # noqa: E402
+from drawing import draw, save  # noqa: E402
+from drawn_panels import DOTS_PER_INCH, show  # noqa: E402
 from scraped import Prometheus, scraping, wait_for  # noqa: E402
 from servers import Served, served  # noqa: E402
 
