@@ -106,7 +106,7 @@ def test_the_figures_are_those_of_the_story_that_was_told(told: Any) -> None:
         f"turns {percent(ordinary['abstain_share'])} of the ordinary",
         f"confidence is {percent(ordinary['mean_confidence'])}, that of the calibration's rows "
         f"{percent(told['reference_mean_confidence'])}",
-        f"After {rows} more rows, {rows // 5} strangers among them, the detector `out_of_scope_rising`",
+        f"After {rows} more rows, some {rows // 5} strangers among them, the detector `out_of_scope_rising`",
         f"`confidence_falling` follows {later:.0f} seconds later",
         f"fires {fired['SoftgateOutOfScopeRising']:.0f} second after the alarm",
         f"over {mixed['rows']:.0f} rows with strangers `out_of_scope_rising` raised {alarms['out_of_scope_rising']} "
