@@ -4,11 +4,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import jsonschema
 import numpy as np
 import pytest
@@ -273,3 +275,31 @@ def test_a_report_of_logits_that_are_no_numbers_is_valid_json(tmp_path: Path, do
         assert (told["windows"][0]["rows"], told["windows"][0]["finite_rows"]) == (200, 0)
         assert [rule["rule"] for rule in told["windows"][0]["rules"] if rule["broken"]] == ["non_finite_above"]
         assert "NaN" in server.client.get("/metrics").text
+
+
+STUCK = """
+import time
+from softgate.policy.monitor.watch import Watch
+def fail(*_, **__): raise RuntimeError("out of luck")
+Watch.step = fail
+from softgate.cli import main
+main()
+"""
+
+
+def test_a_monitor_that_fails_stops_no_answer_and_no_replacement(folder: Path) -> None:
+    line = [sys.executable, "-c", STUCK, "serve", str(folder), "--port", "0", "--workers", "2"]
+    with started(line) as process:
+        url = process.read_until("listening")["url"]
+        with httpx2.Client(base_url=url, timeout=30) as client:
+            server = Served(url, process, client)
+            assert "out of luck" in process.read_until("the monitor's step failed")["exception"]
+            os.kill(workers(server)[0], signal.SIGKILL)
+            process.read_until("worker died")
+            process.read_until("ready")
+            send(server, logits(20))
+
+            assert report(server)["windows"][0]["rows"] == 20
+            assert client.post(ACKNOWLEDGE, json={}).status_code == 200
+            assert server.metrics()["softgate_monitor_updated_timestamp_seconds"] == 0
+            assert server.stop() == 0
