@@ -3,52 +3,21 @@
 import math
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from expositions import of, parsed, value
 from graphs import LABELS, linear, write_model
 from softgate.numerics.histogram import CONFIDENCE_EDGES
-from softgate.policy.decision import routing
 from softgate.runtime.repository import Bundle, read_bundle
 from softgate.types import Action, Reason
 from softgate.web.metrics.drift import bin_names
-from softgate.web.metrics.predictions import MAX_NAMED, OTHER
 from tools import tool
 from watched import UNIX_TIME, Fleet, logits, referenced
 
 SHIPPED = Path(__file__).parents[3] / "models"
-Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def parsed(text: str) -> Series:
-    """By name and labels, read by prometheus_client; a series that comes twice is an error."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            key = sample.name, frozenset(sample.labels.items())
-            assert key not in found, key
-            found[key] = sample.value
-    return found
-
-
-def of(series: Series, name: str, **labels: str) -> dict[tuple[str, ...], float]:
-    """Those of a name with these labels, by the values of their further labels but what names the model."""
-    hidden = {"model", "version", "calibration", *labels}
-    return {
-        tuple(value for key, value in sorted(held) if key not in hidden): number
-        for (own, held), number in series.items()
-        if own == name and labels.items() <= dict(held).items()
-    }
-
-
-def value(series: Series, name: str, **labels: str) -> float:
-    (found,) = of(series, name, **labels).values()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -258,145 +227,6 @@ def test_models_are_told_apart(tmp_path: Path, bundle: Bundle) -> None:
 
     assert value(series, "softgate_confidence_ratio_count", model="toy") == 10
     assert value(series, "softgate_confidence_ratio_count", model="other") == 25
-
-
-HOSTILE = [
-    'quo"te',
-    "back\\slash",
-    "\\",
-    '\\"',
-    "\\n",
-    "100%",
-    "%s",
-    "%(x)s",
-    "{}",
-    'a"} 7',
-    "# HELP x",
-    "ünïcödé 🙂",
-    "le",
-    OTHER,
-]
-
-
-def test_names_cannot_break_out_of_their_labels(tmp_path: Path) -> None:
-    n = len(HOSTILE)
-    fleet = Fleet(referenced(tmp_path / "toy", logits(400, n_labels=n), labels=HOSTILE))
-    fleet.answer(np.eye(n) * 9)
-
-    series = parsed(fleet.scrape())
-
-    assert of(series, "softgate_predicted_labels_total") == {(name,): 1 for name in HOSTILE}
-    assert of(series, "softgate_predicted_routes_total") == {(name,): 1 for name in HOSTILE}
-
-
-def test_names_of_routes_and_profiles_may_hold_a_newline(tmp_path: Path) -> None:
-    routes = {label: f"a\nb {label}" for label in LABELS}
-    routing = 'threshold = 0.7\n[routing.profiles."x\\n\\"y"]\nprecision = 0.5'
-    folder = write_model(tmp_path / "toy", linear(np.eye(4, dtype=np.float32)), routing=routing, routes=routes)
-
-    series = parsed(Fleet(read_bundle(folder)).scrape())
-
-    assert of(series, "softgate_predicted_routes_total").keys() == {(route,) for route in routes.values()}
-    assert of(series, "softgate_threshold_ratio").keys() == {("default",), ('x\n"y',)}
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Fleet, Any]:
-    """10 000 labels that hold at once, each with a temperature, one of them with an unlucky name."""
-    n, folder = 10_000, tmp_path_factory.mktemp("many") / "toy"
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(300, n)).astype(np.float32)
-    common = rng.permutation(n)[:40]
-    rows[:, common] += 6
-    labels = [f"label {place}" for place in range(n)]
-    labels[common[0]] = OTHER
-    temperatures = np.linspace(0.5, 2.0, n).tolist()
-    bundle = referenced(
-        folder,
-        rows,
-        truth=rows > 3,
-        activation="sigmoid",
-        labels=labels,
-        temperature=temperatures,
-        thresholds={"default": 0.9},
-    )
-    fleet = Fleet(bundle)
-    return fleet, fleet.answer(rng.normal(scale=3, size=(50, n)).astype(np.float32))
-
-
-def test_of_many_labels_the_commonest_have_a_series_and_the_others_share_one(many: tuple[Fleet, Any]) -> None:
-    fleet, answers = many
-    bundle = fleet.watched().bundle
-
-    series = parsed(fleet.scrape())
-
-    assert bundle.calibration is not None
-    assert bundle.calibration.reference is not None
-    before = bundle.calibration.reference.labels
-    held = answers.decisions.held.sum(axis=0)
-    found = of(series, "softgate_predicted_labels_total")
-    own = {label: place for place, label in enumerate(bundle.labels) if label != OTHER}
-    assert len(found) <= MAX_NAMED
-    assert {bundle.labels[place] for place in np.flatnonzero(before)} <= {name for (name,) in found}
-    assert sum(found.values()) == held.sum()
-    for (name,), number in found.items():
-        if name != OTHER:
-            assert number == held[own[name]]
-    assert found[OTHER,] == held.sum() - sum(held[own[name]] for (name,) in found if name != OTHER)
-
-
-def test_nothing_else_has_a_series_for_each_of_many_labels(many: tuple[Fleet, Any]) -> None:
-    fleet, _ = many
-    series = parsed(fleet.scrape())
-
-    by_name = Counter(name for name, _ in series)
-    assert max(by_name.values()) <= MAX_NAMED
-    temperatures = of(series, "softgate_temperature")
-    labels = fleet.watched().bundle.labels
-    for name in ("label 0", "label 7", "label 100"):
-        if (name,) in temperatures:
-            place = labels.index(name)
-            assert temperatures[name,] == pytest.approx(0.5 + 1.5 * place / 9999)
-
-
-def test_which_labels_have_a_series_does_not_depend_on_traffic(many: tuple[Fleet, Any]) -> None:
-    fleet, _ = many
-    before = parsed(fleet.scrape()).keys()
-
-    fleet.answer(logits(20, n_labels=10_000, seed=5).astype(np.float32))
-    fleet.step()
-
-    assert parsed(fleet.scrape()).keys() == before
-
-
-def test_of_many_routes_with_thresholds_of_their_own_the_others_share_a_series(tmp_path: Path) -> None:
-    n = 1500
-    labels = [f"label {place}" for place in range(n)]
-    own = {"default": {"label 3": 0.9}, "bold": {"label 4": 0.8}}
-    bundle = referenced(
-        tmp_path / "toy",
-        logits(300, n_labels=n),
-        labels=labels,
-        card="[routing.profiles.bold]\nprecision = 0.5\n",
-        thresholds={"default": 0.5, "bold": 0.3},
-        route_thresholds=own,
-    )
-    fleet = Fleet(bundle)
-    answers = fleet.answer(logits(400, n_labels=n, seed=1))
-
-    series = parsed(fleet.scrape())
-
-    for profile, usual in (("default", 0.5), ("bold", 0.3)):
-        found = of(series, "softgate_route_rows_below_threshold_total", profile=profile)
-        bounds = np.full(n, usual)
-        for label, threshold in own[profile].items():
-            bounds[int(label.split()[1])] = threshold
-        route = answers.decisions.route
-        below = answers.decisions.confidence < bounds[route]
-        assert len(found) == MAX_NAMED
-        assert sum(found.values()) == below.sum()
-        assert found["label 3",] == (below & (route == 3)).sum()
-    assert routing(bundle.card.routing, bundle.calibration, bundle.labels).profiles == {"default": 0, "bold": 1}
 
 
 BINS = [
