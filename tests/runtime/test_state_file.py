@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -198,6 +199,18 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path, folder: str) ->
 
     with pytest.raises(StartupFailed, match=r"cannot keep state here: \w"):
         StateFile(tmp_path / folder)
+
+
+def test_a_file_system_without_locks_is_told_from_another_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with pytest.raises(StartupFailed, match="cannot keep state here: No locks available"):
+        StateFile(tmp_path)
 
 
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:

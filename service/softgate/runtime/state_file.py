@@ -22,12 +22,12 @@ class StateFile:
             # Kept open, and inherited by forked workers: held until the last of them ends.
             self._lock = open(folder / "lock", "ab")  # noqa: SIM115
         except OSError as exc:
-            raise StartupFailed(f"{folder}: cannot keep state here: {exc.strerror}.") from exc
+            raise _refusal(folder, exc) from exc
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as exc:
             self._lock.close()
-            raise StartupFailed(f"{folder}: another server keeps its state here; wanted a folder of its own.") from exc
+            raise _refusal(folder, exc) from exc
 
     def read(self) -> tuple[Mapping[str, Any], str | None]:
         """What was saved, and where nothing can be used, why."""
@@ -58,3 +58,9 @@ class StateFile:
 
     def close(self) -> None:
         self._lock.close()
+
+
+def _refusal(folder: Path, exc: OSError) -> StartupFailed:
+    if isinstance(exc, BlockingIOError):
+        return StartupFailed(f"{folder}: another server keeps its state here; wanted a folder of its own.")
+    return StartupFailed(f"{folder}: cannot keep state here: {exc.strerror}.")
