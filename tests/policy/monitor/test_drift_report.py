@@ -109,9 +109,13 @@ def test_statistics_agree_with_scipy(bundle: Bundle, seed: int, n_rows: int, sca
         assert told["wasserstein"].value == pytest.approx(wasserstein_distance(points, points, known.counts, counts))
         gap = ks_2samp(np.repeat(np.arange(len(counts)), known.counts), np.repeat(np.arange(len(counts)), counts))
         assert told["ks"].value == pytest.approx(gap.statistic)
-        shift = told["mean_shift"]
-        assert shift.value == pytest.approx((measure.mean or 0.0) - known.mean, abs=1e-9)
-        assert np.sign(shift.z or 0.0) == np.sign(shift.value)
+        shift, share = told["mean_shift"], n / (m + n)
+        assert measure.mean is not None
+        assert measure.standard_deviation is not None
+        assert shift.value == pytest.approx(measure.mean - known.mean, abs=1e-9)
+        within = (1 - share) * known.standard_deviation**2 + share * measure.standard_deviation**2
+        variance = within + share * (1 - share) * shift.value**2
+        assert shift.z == pytest.approx(shift.value / np.sqrt(variance * (1 / m + 1 / n)), rel=1e-6)
         if name != "label_confidence":
             psi = told["psi"].value
             assert psi == pytest.approx(((q - p) * np.log(q / p)).sum())

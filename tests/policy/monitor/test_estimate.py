@@ -109,12 +109,13 @@ def test_a_gate_that_turns_fewer_away_leaves_validity(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_not_finite_have_no_part_in_it(tmp_path: Path) -> None:
-    with_them, without = fleet(tmp_path / "a"), fleet(tmp_path / "b")
+    with_them, without = fleet(tmp_path / "a", gate=1.5), fleet(tmp_path / "b", gate=1.5)
     for served in (with_them, without):
-        served.answer(logits(200, scale=2.0, seed=1))
+        served.answer(np.concatenate([logits(200, scale=2.0, seed=1), logits(100, scale=2.0, seed=3) - 8.0]))
     with_them.answer(np.full((5000, 4), np.nan))
 
     assert estimates(with_them) == estimates(without)
+    assert not any(estimate.valid for estimate in estimates(without).values())
 
 
 def test_no_rows_have_no_estimate(tmp_path: Path) -> None:

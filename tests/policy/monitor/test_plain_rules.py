@@ -170,6 +170,13 @@ def test_a_model_without_a_calibration_has_the_rules_of_its_card(tmp_path: Path)
     assert told(fleet)[NON_FINITE].broken
 
 
+def test_a_live_row_at_the_threshold_is_not_below_it(tmp_path: Path) -> None:
+    fleet = Fleet(referenced(tmp_path / "toy", logits(200), thresholds={"default": 0.25}))
+    fleet.answer(np.zeros((10, 4)))
+
+    assert told(fleet)[UNDER].value == 0
+
+
 def test_a_window_without_rows_has_no_rules(tmp_path: Path) -> None:
     fleet = Fleet(referenced(tmp_path / "toy", logits(100)))
 

@@ -20,12 +20,16 @@ from watched import UNIX_TIME, Fleet, logits, referenced
 SHIPPED = Path(__file__).parents[3] / "models"
 
 
+N_ROWS = 997
+"""Of the reference: not as many in each of ten bins."""
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("model") / "toy"
     card = "[routing.profiles.bold]\nprecision = 0.5\n"
     thresholds = {"default": 0.7, "bold": 0.4}
-    return referenced(folder, logits(1000), card=card, thresholds=thresholds, gate=0.5, set_quantile=0.9)
+    return referenced(folder, logits(N_ROWS), card=card, thresholds=thresholds, gate=0.5, set_quantile=0.9)
 
 
 def shipped(name: str) -> Fleet:
@@ -151,18 +155,18 @@ def test_the_reference_is_told_in_the_same_bins_as_live_rows(bundle: Bundle) -> 
     assert sum(live.values()) == 500
     assert sum(before.values()) == pytest.approx(1)
     names = [(name,) for name in bin_names(deciles.upper_edges)]
-    assert [before[name] for name in names] == pytest.approx((deciles.counts + 0.5) / (1000 + 5))
+    assert [before[name] for name in names] == pytest.approx((deciles.counts + 0.5) / (N_ROWS + 5))
     bounds = [-1.0, *deciles.upper_edges, 2.0]
     assert [live[name] for name in names] == np.histogram(-answers.scores.confidence, -np.array(bounds[::-1]))[0][
         ::-1
     ].tolist()
-    assert value(series, "softgate_reference_confidence_ratio_count") == 1000
-    assert value(series, "softgate_reference_confidence_ratio_sum") == pytest.approx(1000 * held.mean)
+    assert value(series, "softgate_reference_confidence_ratio_count") == N_ROWS
+    assert value(series, "softgate_reference_confidence_ratio_sum") == pytest.approx(N_ROWS * held.mean)
     assert value(series, "softgate_reference_confidence_deviation_ratio") == held.standard_deviation
     for edge, below in zip(held.upper_edges.tolist(), held.counts.cumsum(), strict=False):
         assert value(series, "softgate_reference_confidence_ratio_bucket", le=str(edge)) == below
     shares = of(series, "softgate_route_reference_ratio")
-    assert shares == pytest.approx({(LABELS[i],): (reference.routes[i] + 0.5) / 1002 for i in range(4)})
+    assert shares == pytest.approx({(LABELS[i],): (reference.routes[i] + 0.5) / (N_ROWS + 2) for i in range(4)})
 
 
 def test_the_alarm_its_evidence_and_the_estimates_are_those_of_the_report(bundle: Bundle) -> None:
@@ -187,6 +191,22 @@ def test_the_alarm_its_evidence_and_the_estimates_are_those_of_the_report(bundle
     fleet.acknowledge("confidence_falling")
     fleet.step()
     assert value(parsed(fleet.scrape()), "softgate_drift_alarm", detector="confidence_falling") == 0
+
+
+def test_estimates_and_drifted_labels_are_of_the_last_hour(bundle: Bundle) -> None:
+    fleet, strange = Fleet(bundle), np.eye(4)[[3] * 300] * 30
+    for rows, seconds in ((strange, 5000.0), (logits(200, seed=1), 0.0)):
+        fleet.answer(rows)
+        fleet.step(120.0)
+        fleet.step(seconds)
+
+    series, hour, day = parsed(fleet.scrape()), fleet.window("1h"), fleet.window("24h")
+
+    (told,) = of(series, "softgate_estimated_accuracy_ratio", estimator="average_confidence").values()
+    assert told == hour.estimated_accuracy["average_confidence"].value
+    assert told < day.estimated_accuracy["average_confidence"].value
+    assert len(day.labels.vanished) == 0
+    assert of(series, "softgate_drifted_labels") == {("vanished",): 0, ("exploded",): 0}
 
 
 def test_labels_that_vanished_or_exploded_are_counted(tmp_path: Path) -> None:
