@@ -98,6 +98,19 @@ def test_a_batch_without_a_finite_row_counts_its_decisions_alone() -> None:
         assert_array_equal(counted.counts[name], 0)
 
 
+@pytest.mark.parametrize("size", [1, 20], ids=["row by row", "in one batch"])
+def test_an_energy_beyond_what_a_sum_holds_is_counted_and_its_sum_infinite(size: int) -> None:
+    logits, counted = np.tile([1.5e308, 0.0, 0.0, 0.0, 0.0], (20, 1)), monitor()
+
+    for first in range(0, 20, size):
+        counted.predictions(predictions(logits[first : first + size]))
+
+    assert counted.counts["energy"].tolist() == [0, 0, 0, 20]
+    energy = MEASURES.index("energy")
+    assert (counted.counts["sums"][energy], counted.counts["squares"][energy]) == (np.inf, np.inf)
+    assert counted.counts["sums"][0] == 20
+
+
 def test_a_confidence_of_one_is_in_the_bin_that_ends_at_one() -> None:
     counted = monitor()
 

@@ -137,8 +137,10 @@ class Monitor:
             if values is not None:
                 own, measure = values[finite], MEASURES[place]
                 np.add.at(counts[measure], np.searchsorted(self.axes.edges[measure], own), 1.0)
-                counts["sums"][place] += own.sum()
-                counts["squares"][place] += own @ own
+                # An energy may be as large as a float holds: then the sum is infinite, as it is row by row.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    counts["sums"][place] += own.sum()
+                    counts["squares"][place] += own @ own
 
     def _below_own(self, predictions: Predictions) -> None:
         """Rows below the threshold of their own route, by profile and route."""
