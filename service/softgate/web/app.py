@@ -18,6 +18,7 @@ from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
 from softgate.web import docs, drift, errors, health, models
+from softgate.web.aside import Aside
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
@@ -161,10 +162,13 @@ def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Part
 
 
 def _add_metrics(app: FastAPI, exposition: Exposition) -> None:
+    # Its own: a flood of drift reports does not keep a scrape waiting.
+    aside = Aside()
+
     @app.get("/metrics", tags=["health"], summary="Counts for Prometheus", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus text format; the counts of all workers."""
-        return Response(await asyncio.to_thread(exposition.render), headers={"content-type": CONTENT_TYPE})
+        return Response(await aside.run(exposition.render), headers={"content-type": CONTENT_TYPE})
 
 
 def _add_problems(app: FastAPI, counts: WebCounts) -> None:

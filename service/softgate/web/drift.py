@@ -15,6 +15,7 @@ from softgate.policy.monitor.counts import DETECTORS
 from softgate.policy.monitor.report import report
 from softgate.policy.monitor.told import Report
 from softgate.types import Floats
+from softgate.web.aside import Aside
 from softgate.web.schema.form import Exact
 from softgate.web.schema.problems import problems, without_input
 
@@ -29,10 +30,11 @@ class Acknowledgement(Exact):
 
 def routes(catalogue: Catalogue, board: Board, clock: Callable[[], float]) -> APIRouter:
     router = APIRouter(prefix="/v1/models/{model}/drift", tags=["drift"])
+    aside = Aside()
 
     async def told(model: str) -> Response:
         # With thousands of labels it takes milliseconds: not for the event loop.
-        found = await asyncio.to_thread(lambda: report(board, model, now=clock()))
+        found = await aside.run(lambda: report(board, model, now=clock()))
         return Response(msgspec.json.encode(found), media_type="application/json")
 
     @router.get(
