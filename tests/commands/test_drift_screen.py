@@ -167,5 +167,5 @@ def test_a_sparkline_has_a_block_for_each_bin_and_none_for_an_empty_one() -> Non
 def test_a_report_without_rows_is_shown(tmp_path: Path) -> None:
     report = describe(watched(read_bundle(model(tmp_path / "toy"))), [], updated_at=0.0)
 
-    assert "No drift" in printed(report)
+    assert "No rows yet" in printed(report)
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report

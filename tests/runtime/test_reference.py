@@ -36,9 +36,9 @@ WHOLE: dict[str, Any] = {
 BANKING = {"transfer": "banking", "balance": "banking"}
 
 
-def read(folder: Path, reference: dict[str, Any]) -> Reference | None:
+def read(folder: Path, reference: dict[str, Any], **parts: Any) -> Reference | None:
     write_model(folder / "toy", linear(np.eye(4, dtype=np.float32)), routes=BANKING)
-    write_calibration(folder / "toy", reference=reference, gate=0.0)
+    write_calibration(folder / "toy", reference=reference, gate=0.0, **parts)
     calibration = read_bundle(folder / "toy").calibration
     assert calibration is not None
     assert calibration.written_reference == reference
@@ -61,6 +61,7 @@ def test_a_whole_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert held.counts.tolist() == WHOLE[name]["counts"]
         assert (held.mean, held.standard_deviation) == (WHOLE[name]["mean"], WHOLE[name]["standard_deviation"])
     assert (reference.labels.tolist(), reference.routes.tolist()) == (WHOLE["labels"], WHOLE["routes"])
+    assert reference.in_scope_confidence is not None
     assert reference.in_scope_confidence.tolist() == [3, 5, 0]
     assert reference.right is not None
     assert (reference.right.rows, reference.right.right, reference.right.entropy) == (8, 6, 0.3)
@@ -73,7 +74,17 @@ def test_one_of_an_older_version_is_valid_and_all_its_rows_are_in_scope(tmp_path
 
     assert reference is not None
     assert reference.right is None
+    assert reference.in_scope_confidence is not None
     assert reference.in_scope_confidence.tolist() == [4, 6, 0]
+
+
+def test_one_that_does_not_tell_its_strangers_apart_says_so(tmp_path: Path) -> None:
+    told = {key: value for key, value in WHOLE.items() if key not in ("right", "in_scope")}
+
+    reference = read(tmp_path, told, evidence={"data": {"out_of_scope": 2}})
+
+    assert reference is not None
+    assert reference.in_scope_confidence is None
 
 
 def test_histograms_beside_that_of_label_confidence_may_be_absent(tmp_path: Path) -> None:

@@ -128,14 +128,36 @@ def test_a_file_that_may_not_grow_is_an_error_and_leaves_the_old_state_whole(fil
     assert file.read() == (VALUES, None)
 
 
-def test_a_full_disk_is_an_error_and_leaves_the_old_state_whole(file: StateFile, tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_the_old_state_whole(
+    file: StateFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file.write(VALUES)
-    (tmp_path / NAME).with_suffix(".part").symlink_to("/dev/full")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
 
     with pytest.raises(OSError, match="No space left on device"):
         file.write({"rows": 1})
 
     assert file.read() == (VALUES, None)
+
+
+def test_a_link_in_the_place_of_the_unfinished_file_leads_nowhere(file: StateFile, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("theirs")
+    (tmp_path / NAME).with_suffix(".part").symlink_to(other)
+
+    file.write(VALUES)
+
+    assert (file.read(), other.read_text()) == ((VALUES, None), "theirs")
+
+
+def test_a_pipe_in_the_place_of_the_state_is_not_waited_for(file: StateFile, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / NAME)
+
+    assert file.read() == ({}, f"{tmp_path / NAME} is not JSON")
 
 
 def test_what_is_no_json_is_refused_and_leaves_the_old_state_whole(file: StateFile) -> None:

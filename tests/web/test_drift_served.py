@@ -164,6 +164,7 @@ def test_a_folder_that_another_server_holds_ends_the_server_with_one_sentence(fo
     assert ended.returncode == 1
     assert "another server keeps its state here; wanted a folder of its own" in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "listening" not in ended.stderr
 
 
 def test_a_folder_that_vanishes_stops_no_answer(folder: Path, tmp_path: Path) -> None:
@@ -233,6 +234,7 @@ def test_an_acknowledgement_that_is_none_is_refused_without_an_echo(server: Serv
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input")
     assert SECRET not in answer.text
+    assert ("the header Content-Type: application/json" in answer.json()["detail"]) == (kind != JSON)
 
 
 def test_an_unknown_model_is_a_problem_without_an_echo(server: Served) -> None:

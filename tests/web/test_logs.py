@@ -121,7 +121,8 @@ def test_nothing_of_an_input_is_ever_logged(tmp_path: Path, form: str) -> None:
     folder = write_text_model(tmp_path / "toy")
     line = command("serve", folder, "--port", 0)
     with started(line, variables={"SOFTGATE_ACCESS_LOG": "all", "SOFTGATE_LOG_FORMAT": form}) as server:
-        url = "http" + server.log.readline().partition("http")[2].rstrip('"}\n')
+        listening = next(line for line in server.log if "listening" in line)
+        url = "http" + listening.partition("http")[2].rstrip('"}\n')
         with httpx2.Client(base_url=url, transport=httpx2.HTTPTransport(retries=10)) as client:
             for body in ({"inputs": SECRET}, {"inputs": [SECRET, 3]}, {SECRET: 1}, {"inputs": SECRET * 10_000}):
                 client.post("/v1/models/toy/predict", json=body)

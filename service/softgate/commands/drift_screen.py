@@ -16,7 +16,6 @@ from softgate.policy.monitor.told import DetectorState, Estimate, Report, Rule, 
 from softgate.workbench.report.words import count, counted, number, percent, shortened
 
 LABEL_CHARACTERS, MODEL_CHARACTERS = 32, 64
-LEAST_Z = 3.0
 SUBJECTS = {
     "non_finite": "share of rows that are not finite",
     "below_threshold": "share of rows below the threshold",
@@ -83,6 +82,8 @@ def _verdict(report: Report) -> Sequence[Text]:
         told.append(Text.assemble(("Out of bounds ", "bold yellow"), ", ".join(broken)))
     if report.reference is None or not report.detectors:
         told.append(Text("Nothing to compare traffic with: run softgate calibrate.", "yellow"))
+    elif not any(window.rows for window in report.windows):
+        told.append(Text("No rows yet.", "yellow"))
     elif not ringing and not broken:
         told.append(Text("No drift: no alarm is on, and every plain rule is kept.", "green"))
     return told
@@ -119,7 +120,7 @@ def _findings(report: Report) -> Sequence[tuple[str, Sequence[str]]]:
     if judged is None:
         return found
     name = words(judged.window)
-    if movers := [mover for mover in judged.movers if abs(mover.z) >= LEAST_Z]:
+    if movers := [mover for mover in judged.movers if mover.significant]:
         lines = [
             f"{_name(mover.label)}: {percent(mover.reference)} before, now {percent(mover.share)} (z {mover.z:+.1f})"
             for mover in movers

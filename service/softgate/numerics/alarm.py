@@ -1,5 +1,5 @@
 """
-The alarm: an e-detector, whose false alarms keep to a budget whatever the traffic looks like.
+The alarm: an e-detector, whose false alarms keep to a budget, however its quantity is distributed.
 
 Convention, for every function here:
 

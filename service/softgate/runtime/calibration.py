@@ -160,7 +160,9 @@ def _checked(values: Mapping[str, Any], path: Path, names: Names) -> Calibration
         bias=_bias(table, names),
         set_score=table.text("set_score", DEFAULT_SET_SCORE, one_of=tuple(SET_SCORES)),
         route_thresholds=_route_thresholds(table.table("route_thresholds"), names),
-        reference=read_reference(table.table("reference"), n_labels=n_labels),
+        reference=read_reference(
+            table.table("reference"), n_labels=n_labels, all_in_scope=not _out_of_scope_rows(values.get("evidence"))
+        ),
         written_reference=values.get("reference", {}),
     )
     if mistakes:
@@ -196,3 +198,9 @@ def _route_thresholds(table: Table, names: Names) -> Mapping[str, Mapping[str, f
                 own.note(name, f"unknown {kind}; wanted one of {shown(sorted(names.thresholds))}.")
         found[profile] = {name: own.number(name, low=0.0, high=1.0) for name in own.names()}
     return found
+
+
+def _out_of_scope_rows(evidence: Any) -> bool:
+    """Whether the rows held such, as far as the evidence tells."""
+    data = evidence.get("data") if isinstance(evidence, dict) else None
+    return isinstance(data, dict) and bool(data.get("out_of_scope"))

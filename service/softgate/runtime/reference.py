@@ -42,8 +42,8 @@ class Reference:
     rows: int
     histograms: Mapping[str, Histogram]
     """By measure, see MEASURES; not all of them need be there."""
-    in_scope_confidence: Counts
-    """Label confidence of the rows in scope, over the edges of label_confidence."""
+    in_scope_confidence: Counts | None
+    """Label confidence of the rows in scope, over the edges of label_confidence; None: it is not told apart."""
     labels: Counts
     """Shape (n_labels,): rows whose most probable label it is."""
     routes: Counts
@@ -56,7 +56,7 @@ class Reference:
         return self.decisions.get(f"{action.word} {reason.word}", 0)
 
 
-def read_reference(table: Table, *, n_labels: int) -> Reference | None:
+def read_reference(table: Table, *, n_labels: int, all_in_scope: bool) -> Reference | None:
     """None where there is none. Mistakes are noted in the table; with any, what is returned has no meaning."""
     if not list(table.names()):
         return None
@@ -70,7 +70,7 @@ def read_reference(table: Table, *, n_labels: int) -> Reference | None:
     return Reference(
         rows=rows,
         histograms=histograms,
-        in_scope_confidence=_in_scope(table.table("in_scope"), whole),
+        in_scope_confidence=_in_scope(table.table("in_scope"), whole, all_in_scope=all_in_scope),
         labels=_counts(table, "labels", n_labels, rows),
         routes=_counts(table, "routes", None, rows),
         decisions=_decisions(table, rows),
@@ -102,10 +102,9 @@ def _counts(table: Table, key: str, length: int | None, rows: Any) -> Counts:
     return np.array(found, dtype=np.intp)
 
 
-def _in_scope(table: Table, whole: Counts) -> Counts:
-    """All rows are in scope where nothing says otherwise."""
+def _in_scope(table: Table, whole: Counts, *, all_in_scope: bool) -> Counts | None:
     if not list(table.names()):
-        return whole
+        return whole if all_in_scope else None
     given = _counts(table, "label_confidence", len(whole), MISSING)
     if given.sum() == 0 or (given > whole).any():
         table.note("label_confidence", "wanted at least one row, and in no bin more than there are.")

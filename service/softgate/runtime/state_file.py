@@ -32,8 +32,9 @@ class StateFile:
     def read(self) -> tuple[Mapping[str, Any], str | None]:
         """What was saved, and where nothing can be used, why."""
         try:
-            with self._path.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
+            # A pipe in its place would be waited for.
+            with open(self._path, "rb", opener=_without_waiting) as file:
+                content = file.read(MAX_BYTES + 1) or b""
         except FileNotFoundError:
             return {}, "there is no saved state"
         except OSError as exc:
@@ -50,7 +51,9 @@ class StateFile:
         """Whole or not at all. Raises OSError."""
         # One name: a process that is killed half-way leaves one file behind, not one each time.
         unfinished = self._path.with_suffix(".part")
-        with unfinished.open("wb") as file:
+        unfinished.unlink(missing_ok=True)
+        # Made anew, so that no link leads elsewhere.
+        with unfinished.open("xb") as file:
             file.write(json.dumps(values, allow_nan=False).encode())
             file.flush()
             os.fsync(file.fileno())
@@ -58,6 +61,10 @@ class StateFile:
 
     def close(self) -> None:
         self._lock.close()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _refusal(folder: Path, exc: OSError) -> StartupFailed:

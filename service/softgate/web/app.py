@@ -197,6 +197,8 @@ def _add_problems(app: FastAPI, counts: WebCounts) -> None:
         return answer(request, errors.problem(exc))
 
     async def of_form(request: Request, exc: Exception) -> Response:
+        if request.method == "POST" and not request.headers.get("content-type", "").startswith("application/json"):
+            return await ours(request, InvalidInput("Expected JSON, with the header Content-Type: application/json."))
         return await ours(request, InvalidInput("Expected parameters of the form that /docs lists."))
 
     app.add_exception_handler(SoftgateError, ours)

@@ -40,13 +40,13 @@ def serve(listener: socket.socket, bundles: Sequence[Bundle], settings: Settings
     counts = Counts(layout(bundles), n_rows=settings.workers + 1)
     board = Board(bundles, counts, now=time.monotonic())
     logs.set_up(settings.log_format, web_counts(counts, worker=settings.workers).dropped_log_lines)
-    logger.info("listening", extra={"url": server.url(listener)})
     # Here and not where the models load: every worker would say it again.
     for bundle in bundles:
         doubt = unverified(bundle)
         if doubt is not None:
             logger.warning(doubt.code, extra={"model": bundle.name, "reason": str(doubt)})
     watcher = Watcher(board, settings.state_dir)
+    logger.info("listening", extra={"url": server.url(listener)})
     try:
         if settings.workers == 1:
             watcher.start()

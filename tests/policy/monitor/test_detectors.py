@@ -131,3 +131,12 @@ def test_a_board_without_detectors_is_watched_all_the_same(tmp_path: Path) -> No
     watched = board.watched["toy"]
 
     assert (watched.detectors, watched.reference, watched.calibration_id) == ([], None, None)
+
+
+def test_where_strangers_are_not_told_apart_nothing_is_said_of_confidence_that_rises(tmp_path: Path) -> None:
+    """Against all rows, ordinary traffic without a stranger would be an alarm."""
+    bundle = referenced(tmp_path / "toy", logits(500))
+    written = dict(bundle.calibration.written_reference) if bundle.calibration else {}
+    write_calibration(bundle.folder, reference=written, evidence={"data": {"out_of_scope": 20}})
+
+    assert [detector.name for detector in detectors(read_bundle(bundle.folder))] == [FALLING]

@@ -74,7 +74,7 @@ def test_few_rows_are_no_basis(tmp_path: Path) -> None:
     assert all(estimate.valid for estimate in estimates(served).values())
 
 
-def test_an_alarm_takes_validity_away_until_it_is_acknowledged(tmp_path: Path) -> None:
+def test_an_alarm_takes_validity_away_while_its_rows_are_among_those_of_the_window(tmp_path: Path) -> None:
     served = fleet(tmp_path / "toy")
     served.answer(logits(300, scale=0.5, seed=1))
     served.step()
@@ -82,6 +82,11 @@ def test_an_alarm_takes_validity_away_until_it_is_acknowledged(tmp_path: Path) -
     assert {estimate.why_not for estimate in estimates(served).values()} == {"alarm: confidence_falling"}
     assert not any(estimate.valid for estimate in estimates(served).values())
     served.acknowledge("confidence_falling")
+    served.step()
+    assert not any(estimate.valid for estimate in estimates(served).values())
+    for _ in range(2):
+        served.step(seconds=3700)
+    served.answer(logits(300, scale=2.0, seed=2))
     served.step()
     assert all(estimate.valid for estimate in estimates(served).values())
 

@@ -24,6 +24,8 @@ HELD_EDGES: Edges = np.array([1.0, 2.0, 4.0, 8.0])
 
 DETECTORS = ("confidence_falling", "confidence_rising", "out_of_scope_rising")
 
+ENERGY = MEASURES.index("energy")
+
 # Up to so many rows a plain loop is faster than numpy's calls, measured.
 FEW_ROWS = 10
 
@@ -70,6 +72,7 @@ class Monitor:
         self._edges = [axes.edges[measure].tolist() for measure in MEASURES]
         self._bins = [self._cells[measure] for measure in MEASURES]
         self._own = axes.own_thresholds
+        self._least_energy, self._most_energy = _reach(axes.edges["energy"])
 
     def request(self, *, rows: int, seconds: float) -> None:
         """One request was answered, from its first byte's arrival to its answer."""
@@ -122,6 +125,8 @@ class Monitor:
         for place, values in enumerate(_measured(predictions)):
             if values is not None:
                 value = values.item(row)
+                if place == ENERGY:
+                    value = min(max(value, self._least_energy), self._most_energy)
                 self._bins[place][bisect_left(self._edges[place], value)] += 1
                 sums[place] += value
                 squares[place] += value * value
@@ -136,11 +141,11 @@ class Monitor:
         for place, values in enumerate(_measured(predictions)):
             if values is not None:
                 own, measure = values[finite], MEASURES[place]
+                if place == ENERGY:
+                    own = own.clip(self._least_energy, self._most_energy)
                 np.add.at(counts[measure], np.searchsorted(self.axes.edges[measure], own), 1.0)
-                # An energy may be as large as a float holds: then the sum is infinite, as it is row by row.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    counts["sums"][place] += own.sum()
-                    counts["squares"][place] += own @ own
+                counts["sums"][place] += own.sum()
+                counts["squares"][place] += own @ own
 
     def _below_own(self, predictions: Predictions) -> None:
         """Rows below the threshold of their own route, by profile and route."""
@@ -160,6 +165,15 @@ def _measured(predictions: Predictions) -> Sequence[Floats | None]:
     """In the order of MEASURES."""
     scores = predictions.scores
     return scores.confidence, predictions.decisions.confidence, scores.margin, scores.entropy, scores.energy
+
+
+def _reach(edges: Edges) -> tuple[float, float]:
+    """How far out an energy counts: one that a float just holds would be all that their sum tells, for good."""
+    if not len(edges):
+        return 0.0, 0.0
+    low, high = float(edges[0]), float(edges[-1])
+    reach = max(high - low, 1.0) * 10
+    return low - reach, high + reach
 
 
 _SECONDS, _STAGE, _BATCH = SECONDS_EDGES.tolist(), STAGE_EDGES.tolist(), BATCH_EDGES.tolist()

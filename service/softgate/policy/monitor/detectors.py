@@ -26,10 +26,11 @@ STATE = np.dtype(
         ("alarms", np.float64),
         ("alarm", np.float64),
         ("raised_at", np.float64),
+        ("latest_at", np.float64),
         ("acknowledged", np.float64),
     ]
 )
-"""Of one detector: evidence and rows since it started, alarms so far, whether one is on and since when (unix time)."""
+"""Of one detector: evidence and rows since it started, alarms so far, whether one is on, since when, the latest."""
 
 State = NDArray[np.void]
 
@@ -68,10 +69,9 @@ def detectors(bundle: Bundle) -> Sequence[Detector]:
     whole = reference.histograms["label_confidence"]
     if not np.array_equal(whole.upper_edges, CONFIDENCE_EDGES):
         return []
-    against: dict[str, tuple[Floats, NDArray[Any]]] = {
-        FALLING: (falling(CONFIDENCE_EDGES), whole.counts),
-        RISING: (rising(CONFIDENCE_EDGES), reference.in_scope_confidence),
-    }
+    against: dict[str, tuple[Floats, NDArray[Any]]] = {FALLING: (falling(CONFIDENCE_EDGES), whole.counts)}
+    if reference.in_scope_confidence is not None:
+        against[RISING] = rising(CONFIDENCE_EDGES), reference.in_scope_confidence
     bounds = {name: mean_upper_bound(counts, values) for name, (values, counts) in against.items()}
     if calibration.gate is not None:
         rejected = reference.decided(Action.ABSTAIN, Reason.OUT_OF_SCOPE)

@@ -23,8 +23,8 @@ def estimators(watched: Watched) -> tuple[str, ...]:
     return (AVERAGE,) if watched.reference.right is None else (AVERAGE, ATC)
 
 
-def estimates(watched: Watched, counted: Mapping[str, Floats]) -> Mapping[str, Estimate]:
-    """Of the rows that were counted, those of `estimators`; nothing for no rows."""
+def estimates(watched: Watched, counted: Mapping[str, Floats], *, since: float) -> Mapping[str, Estimate]:
+    """Of the rows that were counted since a moment, unix time, those of `estimators`; nothing for no rows."""
     n_rows, reference = round(float(counted["label_confidence"].sum())), watched.reference
     if not n_rows or reference is None or watched.axes.multi_label:
         return {}
@@ -33,16 +33,19 @@ def estimates(watched: Watched, counted: Mapping[str, Floats]) -> Mapping[str, E
     # A row that is being counted may not have got there yet.
     if reference.right is not None and whole.sum():
         values[ATC] = atc_estimate(whole, watched.axes.edges["entropy"], reference.right.entropy)
-    why_not = _why_not(watched, counted, n_rows)
+    why_not = _why_not(watched, counted, n_rows, since)
     return {name: Estimate(value, why_not is None, why_not) for name, value in values.items()}
 
 
-def _why_not(watched: Watched, counted: Mapping[str, Floats], n_rows: int) -> str | None:
-    ringing = [
-        detector.name for detector, state in zip(watched.detectors, watched.states, strict=True) if state["alarm"]
+def _why_not(watched: Watched, counted: Mapping[str, Floats], n_rows: int, since: float) -> str | None:
+    # Acknowledged or not: the rows are among these.
+    alarmed = [
+        detector.name
+        for detector, state in zip(watched.detectors, watched.states, strict=True)
+        if state["alarm"] or (state["latest_at"] and state["latest_at"] >= since)
     ]
-    if ringing:
-        return f"alarm: {', '.join(ringing)}"
+    if alarmed:
+        return f"alarm: {', '.join(alarmed)}"
     if n_rows < LEAST_ROWS:
         return f"{n_rows} rows; wanted {LEAST_ROWS}"
     calibration, reference = watched.bundle.calibration, watched.reference

@@ -52,7 +52,7 @@ class Offline:
 
     def report(self) -> Report:
         """All rows as one window, and how the detectors stand at the end."""
-        all_rows = window(self._watched, self._monitor.counts, name=WINDOW, seconds=0.0)
+        all_rows = window(self._watched, self._monitor.counts, name=WINDOW, seconds=0.0, since=0.0)
         return describe(self._watched, [all_rows], updated_at=0.0)
 
     def _advance(self, place: int, predictions: Predictions) -> Sequence[Raised]:
@@ -66,8 +66,8 @@ class Offline:
             row = self._rows + int(rows[alarm]) + 1
             found.append(Raised(detector.name, row, row - self._started[place]))
             self._started[place] = row
-        state["evidence"] = walked.evidence
-        state["rows"] = self._rows + len(predictions) - self._started[place]
+        seen = len(rows) - (walked.alarms[-1] + 1 if walked.alarms else -int(state["rows"][0]))
+        state["evidence"], state["rows"] = walked.evidence, seen
         state["alarms"] += len(walked.alarms)
         state["alarm"] = float(state["alarms"][0] > 0)
         return found

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from softgate.numerics.accuracy import share_shift
 from softgate.numerics.categories import exploded, pooled_rare, vanished, z_of_shares
 from softgate.numerics.drift import DRIFT_STATISTICS, Distance, chi_squared
 from softgate.numerics.histogram import Counts, coarsen
@@ -22,6 +23,8 @@ from softgate.types import Action, Floats, Reason
 
 SIGNIFICANT = 0.001
 N_MOVERS = 5
+# A rare label that occurs at all has a large z and says little: those are looked at more closely.
+N_CANDIDATES = 50
 DECILES = "label_confidence_deciles"
 
 Counted = Mapping[str, Floats]
@@ -32,7 +35,7 @@ def report(board: Board, model: str, *, now: float) -> Report:
     watched, total = board.watched[model], board.counts.total()
     spans = {name: board.windows.since(name, total, now=now) for name in WINDOWS}
     windows = [
-        window(watched, board.view(counts, watched), name=name, seconds=seconds)
+        window(watched, board.view(counts, watched), name=name, seconds=seconds, since=board.updated_at - seconds)
         for name, (counts, seconds) in spans.items()
     ]
     return describe(watched, windows, updated_at=board.updated_at)
@@ -70,7 +73,7 @@ def detector_states(watched: Watched) -> Sequence[DetectorState]:
     ]
 
 
-def window(watched: Watched, counted: Counted, *, name: str, seconds: float) -> Window:
+def window(watched: Watched, counted: Counted, *, name: str, seconds: float, since: float) -> Window:
     """What these counts of a model say, `seconds` of traffic."""
     reference, labels = watched.reference, watched.axes.labels
     n_rows, n_finite = int(counted["decisions"].sum()), int(counted["label_confidence"].sum())
@@ -86,7 +89,7 @@ def window(watched: Watched, counted: Counted, *, name: str, seconds: float) -> 
         routes=_mix(None if reference is None else reference.routes, counted["routes"], watched.axes.routes),
         movers=_movers(known, counted["labels"], labels),
         rules=rules.judge(rule_bounds(watched), rule_values(watched, counted), rows=n_rows, finite_rows=n_finite),
-        estimated_accuracy=estimates(watched, counted),
+        estimated_accuracy=estimates(watched, counted, since=since),
     )
 
 
@@ -214,13 +217,16 @@ def _movers(reference: Counts | None, counted: Floats, names: Sequence[str]) -> 
     n_rows = counted.sum()
     if reference is None or len(reference) != len(counted) or not n_rows or not reference.sum():
         return []
-    z = z_of_shares(reference, counted)
-    m = reference.sum()
-    return [
-        Mover(names[place], float(reference[place] / m), float(counted[place] / n_rows), float(z[place]))
-        for place in np.argsort(-np.abs(z), kind="stable")[:N_MOVERS]
-        if z[place]
-    ]
+    window, z = _whole(counted), z_of_shares(reference, counted)
+    m, n = int(reference.sum()), int(window.sum())
+    movers = []
+    for place in np.argsort(-np.abs(z), kind="stable")[:N_CANDIDATES].tolist():
+        before, now = int(reference[place]), int(window[place])
+        # Fisher's test to either side, for as many labels as there are.
+        tail = share_shift(before, m, now, n) if z[place] > 0 else share_shift(now, n, before, m)
+        p_value = min(1.0, 2 * tail * len(names))
+        movers.append(Mover(names[place], before / m, now / n, float(z[place]), p_value, p_value < SIGNIFICANT))
+    return sorted((mover for mover in movers if mover.z), key=lambda mover: mover.p_value)[:N_MOVERS]
 
 
 def _of_distance(distance: Distance) -> Statistic:

@@ -50,6 +50,9 @@ class Mover:
     reference: float
     share: float
     z: float
+    p_value: float
+    """Chance of as large a change of any of the labels if nothing has changed."""
+    significant: bool
 
 
 @dataclass(frozen=True, slots=True)

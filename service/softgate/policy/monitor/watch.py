@@ -19,7 +19,7 @@ from softgate.types import Floats
 
 RAISED, ACKNOWLEDGED = "drift_alarm", "drift_acknowledged"
 
-_SAVED = ("rows", "alarms", "alarm", "raised_at")
+_SAVED = ("rows", "alarms", "alarm", "raised_at", "latest_at")
 # Beyond it a float skips integers. Evidence comes nowhere near: it starts again at its budget.
 _LARGEST = 2.0**53
 
@@ -107,6 +107,7 @@ class Watch:
         if not is_alarm(evidence, budget=detector.budget):
             return
         state["alarms"] += 1
+        state["latest_at"] = unix_time
         if not state["alarm"][0]:
             # The time first: a reader between the two sees an alarm later, not one without a time.
             state["raised_at"] = unix_time

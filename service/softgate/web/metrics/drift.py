@@ -176,7 +176,7 @@ def _estimates(model: Watched, *, valid: bool) -> Part[Scrape]:
     own, name = estimators(model), model.bundle.name
 
     def values(scrape: Scrape) -> Sequence[float]:
-        found = estimates(model, scrape.hour[name])
+        found = estimates(model, scrape.hour[name], since=scrape.hour_since)
         return [float(found[one].valid if valid else found[one].value) if one in found else missing for one in own]
 
     missing = 0.0 if valid else math.nan

@@ -30,12 +30,13 @@ class Exposition:
         """Takes milliseconds with thousands of series: not for the event loop."""
         board, counts = self._board, self._board.counts
         total = counts.total()
-        hour, _ = board.windows.since("1h", total, now=self._clock())
+        hour, seconds = board.windows.since("1h", total, now=self._clock())
         return self._template.fill(
             Scrape(
                 web=counts.layout.view(total, WEB),
                 models={name: board.view(total, watched) for name, watched in board.watched.items()},
                 hour={name: board.view(hour, watched) for name, watched in board.watched.items()},
+                hour_since=board.updated_at - seconds,
                 process=service.processes(counts),
             )
         )

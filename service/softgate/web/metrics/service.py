@@ -35,6 +35,8 @@ class Scrape:
     """By model."""
     hour: Mapping[str, Mapping[str, Floats]]
     """The same of the last hour alone."""
+    hour_since: float
+    """When that began, unix time."""
     process: Process
 
 
