@@ -40,7 +40,7 @@ def _inside(axes: Axes, panel: Panel, sides: Sequence[float]) -> tuple[float, fl
     wide, high = panel["gridPos"]["w"] * INCHES_PER_COLUMN, panel["gridPos"]["h"] * INCHES_PER_ROW
     longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
     left = (0.25 + INCHES_PER_LETTER * max(7, longest)) / wide
-    bottom = (0.85 if panel["type"] == "barchart" else 0.62) / high
+    bottom = (0.85 if panel["type"] == "barchart" else 0.7) / high
     above, right = 0.35 / high, 0.2 / wide
     x, y, width, height = sides
     return x + left * width, y + bottom * height, (1 - left - right) * width, (1 - bottom - above) * height
