@@ -45,6 +45,19 @@ def test_no_link_is_dead() -> None:
         assert not anchor or anchor in anchors(target.read_text()), anchor
 
 
+def test_the_runbooks_of_detectors_tell_of_the_rhythm_and_its_cure() -> None:
+    linked = {}
+    for path in RUNBOOKS:
+        found = re.findall(r"\]\(\.\./monitoring\.md#([\w-]+)\)", path.read_text())
+        assert set(found) <= anchors(TEXT), path
+        if "rhythm" in found and "raise `monitoring.alarm_every`" in path.read_text():
+            linked[path.stem] = found
+
+    assert set(linked) == {
+        f"softgate-{name}" for name in ("confidence-falling", "confidence-rising", "out-of-scope-rising")
+    }
+
+
 def test_every_picture_is_shown_and_small() -> None:
     assert {path.name for path in PICTURES} == {Path(path).name for path, _ in links() if path.endswith(".png")}
     assert all(path.stat().st_size < MAX_PICTURE_BYTES for path in PICTURES)
