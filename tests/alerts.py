@@ -79,6 +79,17 @@ def decisions(share: float, *, rows: float = 10, action: str, reason: str, rule:
     }
 
 
+def non_finite(share: float, *, rows: float = 10, bound: float = 0.1) -> Series:
+    rule = {of_model("softgate_rule_bound_ratio", rule="non_finite_above"): still(bound)}
+    return {**decisions(share, rows=rows, action="fallback", reason="non_finite", rule="non_finite_above"), **rule}
+
+
+def burst(rows: float, *, ago: int) -> Series:
+    """Rows that are not finite, all in one minute, beside ten a minute that are."""
+    odd = of_model("softgate_decisions_total", action="fallback", reason="non_finite")
+    return {**non_finite(0), odd: f"0x{MINUTES - ago - 1} {rows}x{ago}"}
+
+
 def below(share: float, *, rows: float = 10, profile: str = "default") -> Series:
     return {
         of_model("softgate_predicted_routes_total", route="banking"): count(rows),
@@ -171,14 +182,27 @@ CASES: Mapping[str, Case] = {
         silent={"none": labels("exploded", 0), "few rows": labels("exploded", 1, rows=3)},
     ),
     "SoftgateNonFiniteAnswers": Case(
-        fires=decisions(0.25, action="fallback", reason="non_finite", rule="non_finite_above"),
-        says=f"{MODEL_OF}25% of the rows of the last hour had NaN or an infinity among their logits and went to the "
-        "fallback.",
+        fires=non_finite(0.25, rows=4),
+        says=f"{MODEL_OF}25% of the rows of the last 15 minutes had NaN or an infinity among their logits and went to "
+        "the fallback.",
         link="/d/softgate-routing?var-model=tickets",
         silent={
-            "within": decisions(0.05, action="fallback", reason="non_finite", rule="non_finite_above"),
-            "few rows": decisions(0.25, rows=1, action="fallback", reason="non_finite", rule="non_finite_above"),
+            "within": non_finite(0.05),
+            "nine rows": non_finite(0.25, rows=2.4),
             "another reason": decisions(0.25, action="fallback", reason="below_threshold", rule="non_finite_above"),
+            "over for a quarter of an hour": burst(100, ago=16),
+        },
+    ),
+    "SoftgateNonFiniteAnswersMany": Case(
+        fires=non_finite(0.25),
+        says=f"{MODEL_OF}25% of the rows of the last 5 minutes had NaN or an infinity among their logits and went to "
+        "the fallback.",
+        link="/d/softgate-routing?var-model=tickets",
+        silent={
+            "within the card's bound": non_finite(0.08, rows=1000),
+            "above the card's bound alone": non_finite(0.04, rows=1000, bound=0.001),
+            "few rows": non_finite(0.25, rows=7),
+            **{f"one request {ago} minutes ago": burst(100, ago=ago) for ago in range(1, 8)},
         },
     ),
     "SoftgateBelowThresholdShareHigh": Case(

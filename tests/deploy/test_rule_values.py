@@ -52,7 +52,6 @@ def expected(live: Rows) -> Mapping[str, float]:
         "softgate:confidence:wasserstein1h": wasserstein_distance(points, points, *fine),
         "softgate:rows:increase1h": n,
         "softgate:rows:clarify_share1h": np.mean(live.decision == 1),
-        "softgate:rows:non_finite_share1h": np.mean(live.decision == 3),
         "softgate:rows:below_threshold_share1h": live.below.mean(),
         "softgate:routes:increase1h": n,
         "softgate:routes:reference": m,
@@ -135,6 +134,10 @@ def test_every_record_of_a_model_is_compared() -> None:
         "softgate:route:share_reference",
         "softgate:route:reference",
         "softgate:routes:chi_squared_critical1h",
+        "softgate:non_finite_rows:increase15m",
+        "softgate:non_finite_rows:increase5m",
+        "softgate:rows:non_finite_share15m",
+        "softgate:rows:non_finite_share5m",
         "softgate:server_errors:rate5m",
     }
 

@@ -99,7 +99,7 @@ def test_models_versions_and_calibrations_are_told_apart() -> None:
 def test_a_record_is_named_by_level_metric_and_operation_with_its_window(name: str) -> None:
     windows = re.findall(r"\[(\d+[smhd])\]", promtool.rules("record")[name]["expr"])
 
-    assert re.fullmatch(r"softgate:[a-z_]+:[a-z_]+(1h|5m)?", name)
+    assert re.fullmatch(r"softgate:[a-z_]+:[a-z_]+(1h|15m|5m)?", name)
     assert all(name.endswith(window) for window in windows)
 
 
