@@ -1,6 +1,6 @@
 """For every alert of deploy/prometheus/rules.yml: series that make it fire, what it says, and series that must not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from promtool import Series, series
@@ -54,14 +54,14 @@ def bins(low: float, high: float, *, reference: float = 1000) -> Series:
     }
 
 
-def routes(banking: float, cards: float, *, reference: float = 1000) -> Series:
-    return {
-        of_model("softgate_reference_confidence_ratio_count"): still(reference),
-        of_model("softgate_predicted_routes_total", route="banking"): count(banking),
-        of_model("softgate_predicted_routes_total", route="cards"): count(cards),
-        of_model("softgate_route_reference_ratio", route="banking"): still(0.5),
-        of_model("softgate_route_reference_ratio", route="cards"): still(0.5),
-    }
+def routes(*live: float, reference: Sequence[float] = (500, 500)) -> Series:
+    """Rows a minute of each route, and its rows at calibration."""
+    given = {of_model("softgate_reference_confidence_ratio_count"): still(sum(reference))}
+    for name, (rows, before) in enumerate(zip(live, reference, strict=True)):
+        share = (before + 0.5) / (sum(reference) + 0.5 * len(reference))
+        given[of_model("softgate_predicted_routes_total", route=str(name))] = count(rows)
+        given[of_model("softgate_route_reference_ratio", route=str(name))] = still(share)
+    return given
 
 
 def labels(kind: str, value: float, *, rows: float = 10) -> Series:
@@ -154,9 +154,12 @@ CASES: Mapping[str, Case] = {
         link="/d/softgate-routing?var-model=tickets",
         silent={
             "as the reference": routes(5, 5),
-            "significant but small": routes(5500, 4500, reference=1_000_000),
+            "significant but small": routes(5500, 4500, reference=(500_000, 500_000)),
             "large but few rows": routes(2.1, 0.9),
-            "large but a small reference": routes(7, 3, reference=20),
+            "large but a small reference": routes(7, 3, reference=(10, 10)),
+            "rare routes, each by chance": routes(
+                4900, 4900, *[0] * 20, *[10] * 20, reference=(490, 490, *[1] * 20, *[0] * 20)
+            ),
         },
     ),
     "SoftgateMeanConfidenceOutOfBounds": Case(

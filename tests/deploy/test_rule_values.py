@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import chi2, chi2_contingency, wasserstein_distance
 
 import promtool
+from alerts import routes
 from made_up_fleet import DECILES, LIVE, MINUTES, MODEL, REFERENCE, ROUTES, Rows, fleet
 from promtool import series
 from softgate.numerics.drift import DRIFT_STATISTICS
@@ -110,6 +111,31 @@ def test_the_shares_of_bins_and_routes_are_those_of_the_smoothed_counts(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("reference", "live", "pooled"),
+    [
+        # The smaller side should have at least 5 of a route.
+        ([600, 380, 8, 7, 5, 0], [30, 25, 1, 0, 2, 2], [[600, 380, 20], [30, 25, 5]]),
+        ([60, 31, 5, 4, 0], [360, 480, 0, 0, 60], [[60, 31, 0, 9], [360, 480, 60, 0]]),
+        ([50, 50], [60, 120], [[50, 50], [60, 120]]),
+    ],
+    ids=["few rows live", "a small reference", "none is rare"],
+)
+def test_rare_routes_are_pooled(
+    reference: list[float], live: list[float], pooled: list[list[float]], tmp_path: Path
+) -> None:
+    table = chi2_contingency(pooled, correction=False)
+    looks = [
+        looked_at("softgate:routes:chi_squared1h", table.statistic, tolerance=1e-6),
+        looked_at("softgate:routes:freedom1h", table.dof, tolerance=0),
+    ]
+
+    given = routes(*(rows / MINUTES for rows in live), reference=reference)
+    done = promtool.run([promtool.case(given, promql_expr_test=looks)], tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
     ("name", "freedom"),
     [("softgate:confidence:psi_chi_squared_critical", 9), ("softgate:routes:chi_squared_critical1h", 3)],
 )
@@ -133,6 +159,9 @@ def test_every_record_of_a_model_is_compared() -> None:
         "softgate:route:share1h",
         "softgate:route:share_reference",
         "softgate:route:reference",
+        "softgate:route:imbalance1h",
+        "softgate:route:frequent1h",
+        "softgate:routes:rare1h",
         "softgate:routes:chi_squared_critical1h",
         "softgate:non_finite_rows:increase15m",
         "softgate:non_finite_rows:increase5m",

@@ -217,7 +217,7 @@ def _routes() -> Iterator[Panel]:
         18,
         "χ² of the routes",
         "Pearson's χ² of the last hour and the reference. Above the dashed line the mix has changed: chance goes there "
-        "once in a thousand times.",
+        "once in a thousand times. Rare routes count as one.",
         [
             Query(recorded("routes:chi_squared1h"), MODEL),
             Query(recorded("routes:chi_squared_critical1h"), f"{MODEL} critical"),
