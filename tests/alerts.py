@@ -106,6 +106,11 @@ def requests(well: float, *, code: str = "internal", ill: float = 0) -> Series:
     }
 
 
+def up(*servers: str) -> Series:
+    names = [SERVER, *({**SERVER, "instance": f"pod{place}:8080"} for place in range(2, len(servers) + 1))]
+    return {series("up", **labels): values for labels, values in zip(names, servers, strict=True)}
+
+
 def starts(values: str, *, ready: float = 2) -> Series:
     return {
         of_server("softgate_worker_starts_total"): f"2x{MINUTES - 10} {values}",
@@ -229,11 +234,27 @@ CASES: Mapping[str, Case] = {
         },
     ),
     "SoftgateDown": Case(
-        fires={of_server("up"): still(0)},
-        says="pod:8080 has not answered for 2 minutes.",
+        fires=up(still(0), still(0)),
+        says="No server of the job softgate has answered for 2 minutes, or none is known.",
+        link="/d/softgate-service",
+        labels={"job": "softgate"},
+        silent={
+            "up": up(still(1)),
+            "one of two is down": up(still(0), still(1)),
+            "one scrape missed": up(f"1x{MINUTES - 2} 0 0"),
+        },
+    ),
+    "SoftgateServerDown": Case(
+        fires=up(still(0), still(1)),
+        says="pod:8080 has not answered for 5 minutes; other servers do.",
         link="/d/softgate-service?var-instance=pod:8080",
         labels=SERVER,
-        silent={"up": {of_server("up"): still(1)}, "one scrape missed": {of_server("up"): f"1x{MINUTES - 2} 0 0"}},
+        silent={
+            "up": up(still(1), still(1)),
+            "all are down": up(still(0), still(0)),
+            "the only one is down": up(still(0)),
+            "restarted": up(f"1x{MINUTES - 4} 0 0 0 0", still(1)),
+        },
     ),
     "SoftgateMonitorStalled": Case(
         fires={of_server("softgate_monitor_updated_timestamp_seconds"): f"0+60x30 1800x{MINUTES - 31}"},

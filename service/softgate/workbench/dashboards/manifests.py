@@ -6,8 +6,8 @@ from textwrap import indent
 GENERATED = "# Written by `make dashboards`; change what it is made of.\n"
 
 RULE = """\
-# prometheus/rules.yml for the Prometheus operator. Where its ruleSelector wants a label, add it. The alert SoftgateDown
-# looks for the job softgate, as pod-monitor.yaml names it.
+# prometheus/rules.yml for the Prometheus operator. Where its ruleSelector wants a label, add it. SoftgateDown and
+# SoftgateServerDown look for the job softgate, as pod-monitor.yaml names it.
 # yamllint disable rule:line-length
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
