@@ -111,6 +111,12 @@ def up(*servers: str) -> Series:
     return {series("up", **labels): values for labels, values in zip(names, servers, strict=True)}
 
 
+def outage(errors: float, *, ago: int) -> Series:
+    """Errors of the server, all in one minute, beside a hundred requests a minute that went well."""
+    failed = of_server("softgate_errors_total", code="internal")
+    return {**requests(100), failed: f"0x{MINUTES - ago - 1} {errors}x{ago}"}
+
+
 def starts(values: str, *, ready: float = 2) -> Series:
     return {
         of_server("softgate_worker_starts_total"): f"2x{MINUTES - 10} {values}",
@@ -179,13 +185,15 @@ CASES: Mapping[str, Case] = {
     ),
     "SoftgateLabelVanished": Case(
         fires=labels("vanished", 2),
-        says=f"{MODEL_OF}2 labels have vanished in the last hour.",
+        says=f"{MODEL_OF}on the replica with most, 2 of the labels vanished in the last hour. At night or at a "
+        "week-end that may be as it should.",
         link="/d/softgate-confidence?var-model=tickets",
         silent={"none": labels("vanished", 0), "few rows": labels("vanished", 2, rows=3)},
     ),
     "SoftgateLabelExploded": Case(
         fires=labels("exploded", 1),
-        says=f"{MODEL_OF}1 labels have exploded in the last hour.",
+        says=f"{MODEL_OF}on the replica with most, 1 of the labels had five times their share or more in the last "
+        "hour.",
         link="/d/softgate-confidence?var-model=tickets",
         silent={"none": labels("exploded", 0), "few rows": labels("exploded", 1, rows=3)},
     ),
@@ -270,7 +278,8 @@ CASES: Mapping[str, Case] = {
         labels={"job": "softgate"},
         silent={
             "few among many": requests(1000, ill=5),
-            "few requests": requests(10, ill=4),
+            "nine errors": requests(10, ill=1.8),
+            **{f"a minute of errors {ago} minutes ago": outage(100, ago=ago) for ago in range(1, 8)},
             "the client's fault": requests(95, ill=5, code="shape_mismatch"),
         },
     ),
@@ -299,6 +308,9 @@ CASES: Mapping[str, Case] = {
         labels=SERVER,
         silent={
             "saved": {of_server("softgate_monitor_state_write_failures_total"): still(0)},
+            "saved at the third attempt": {
+                of_server("softgate_monitor_state_write_failures_total"): f"0x{MINUTES - 5} 1 2 2 2 2"
+            },
             "long ago": {of_server("softgate_monitor_state_write_failures_total"): f"0 1x{MINUTES - 1}"},
         },
     ),
