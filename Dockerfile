@@ -43,6 +43,8 @@ LABEL org.opencontainers.image.title="softgate" \
 # Owned by root and run by another: the service cannot change its own code or models.
 COPY --from=build /venv /venv
 COPY models /models
+# Empty, for a volume: a named one takes over its owner. Nothing is written there unless SOFTGATE_STATE_DIR says so.
+RUN install -d -o 65532 -g 65532 /state
 
 ENV PATH=/venv/bin:$PATH
 # pip has compiled every module, and the file system may be read-only: nothing is to be written at run time.

@@ -69,6 +69,19 @@ def test_what_is_mounted_exists_and_is_read_only(compose: Compose, deploy: Path,
         assert volume["read_only"] if isinstance(volume, dict) else volume.endswith(":ro")
 
 
+def test_softgate_keeps_alarms_in_a_volume_that_its_user_may_write_to(compose: Compose, root: Path) -> None:
+    softgate = compose["services"]["softgate"]
+    folder = softgate["environment"]["SOFTGATE_STATE_DIR"]
+    dockerfile = (root / "Dockerfile").read_text()
+    (user, group) = re.findall(r"^USER (\d+):(\d+)$", dockerfile, flags=re.MULTILINE)[-1]
+
+    assert f"state:{folder}" in softgate["volumes"]
+    assert "state" in compose["volumes"]
+    assert "state_dir" in Settings.model_fields
+    # A named volume that is empty takes over the owner of the folder that it hides.
+    assert f"\nRUN install -d -o {user} -g {group} {folder}\n" in dockerfile
+
+
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
 def test_an_image_is_pinned_to_a_release(compose: Compose, name: str) -> None:
     assert re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", compose["services"][name]["image"])

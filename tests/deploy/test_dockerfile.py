@@ -87,6 +87,22 @@ def test_the_user_is_a_number_and_not_root() -> None:
     assert int(group) > 0
 
 
+def test_the_folder_for_state_is_made_empty_and_the_user_s(tmp_path: Path) -> None:
+    keywords = [step.keyword for step in FINAL]
+    program, *arguments, folder = shlex.split(last("RUN"))
+    user, group = last("USER").split(":")
+    owner = [str(os.geteuid()) if part == user else part for part in arguments]
+    owner[owner.index("-g") + 1] = str(os.getegid())
+
+    # Here the tests' user stands for the image's: only root may give a folder away.
+    subprocess.run([program, *owner, f"{tmp_path}{folder}"], check=True)
+
+    assert arguments == ["-d", "-o", user, "-g", group]
+    assert keywords.index("RUN") < keywords.index("USER")
+    assert list((tmp_path / folder.removeprefix("/")).iterdir()) == []
+    assert "SOFTGATE_STATE_DIR" not in variables(FINAL)
+
+
 def test_the_port_is_the_one_served_by_default() -> None:
     assert int(last("EXPOSE")) == Settings.model_fields["port"].default
 
