@@ -103,6 +103,27 @@ def test_pieces_of_configuration_can_be_read() -> None:
     assert scrapes[0]["job_name"] == "softgate"
 
 
+def test_the_example_of_an_alert_fires_although_the_alarm_was_acknowledged(tmp_path: Path) -> None:
+    (piece,) = [piece for piece in re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.DOTALL) if "groups:" in piece]
+    rules = tmp_path / "rules.yml"
+    rules.write_text(piece)
+    model = {"model": "tickets", "version": "3", "calibration": "0123456789ab", "detector": "confidence_falling"}
+    given = {
+        promtool.series("softgate_drift_alarms_total", **model, instance="pod:8080"): "0x60 1x90",
+        promtool.series("softgate_drift_alarm", **model, instance="pod:8080"): "0x150",
+    }
+    (rule,) = yaml.safe_load(piece)["groups"][0]["rules"]
+    fired = {"exp_labels": {**model, **rule["labels"]}, "exp_annotations": rule["annotations"]}
+    looks = [
+        {"eval_time": when, "alertname": rule["alert"], "exp_alerts": alerts}
+        for when, alerts in (("60m", []), ("65m", [fired]), ("125m", []))
+    ]
+
+    done = promtool.run([promtool.case(given, alert_rule_test=looks)], tmp_path, rules=rules)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
