@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import promtool
-from alerts import CASES, MINUTES, MODEL_OF, Case, confidence, still
+from alerts import CASES, Case
+from exported import MINUTES, MODEL_OF, confidence, still
 from promtool import Rule, series
 from softgate import errors
 from softgate.errors import SoftgateError

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chi2, chi2_contingency, wasserstein_distance
 
 import promtool
-from alerts import routes
+from exported import routes
 from made_up_fleet import DECILES, LIVE, MINUTES, MODEL, REFERENCE, ROUTES, Rows, fleet
 from promtool import series
 from softgate.numerics.drift import DRIFT_STATISTICS
