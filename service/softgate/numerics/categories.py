@@ -111,7 +111,7 @@ def z_of_shares(reference: Counts, window: Counts | Floats) -> Floats:
     return np.divide(difference, error, out=np.zeros(len(window)), where=error > 0)
 
 
-def pooled_rare(reference: Counts, window: Counts, *, least: float = 1.0) -> tuple[Counts, Counts]:
+def pooled_rare(reference: Counts, window: Counts, *, least: float = 5.0) -> tuple[Counts, Counts]:
     """
     Categories too rare for a chi-squared test, taken together as one.
 
