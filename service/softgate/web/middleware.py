@@ -6,16 +6,16 @@ route costs four times the rest of a small prediction, measured, so the predict 
 """
 
 import logging
-import os
 import re
 import traceback
 from collections.abc import Callable, Sequence
+from random import getrandbits
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, UnsupportedEncoding
 from softgate.web import errors
-from softgate.web.http import SWITCHING_KEY
+from softgate.web.http import SWITCHING_KEY, Write
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
 
@@ -50,7 +50,7 @@ class Edge:
         self._protocols = protocols
         self._counts = counts
         self._clock = clock
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
         self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,12 +70,12 @@ class Edge:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        protocol = next((p for p in self._protocols if p.matches(scope["method"], scope["path"])), None)
+        protocol = self._protocol(scope["method"], scope["path"])
         try:
             if protocol is None:
                 await self._app(scope, receive, noting)
             else:
-                request = await read_request(scope, receive, limit=self._max_body_bytes, started=started)
+                request = await read_request(scope, receive, limit=self.max_body_bytes, started=started)
                 await send_answer(await protocol.handle(request), noting)
         except ClientGone:
             status = CLIENT_GONE
@@ -88,6 +88,32 @@ class Edge:
                 await send_answer(refuse(problem, request_id=request_id), noting)
         if status >= self._least_logged_status:
             self._log(scope, status, request_id, self._clock() - started)
+
+    def takes(self, method: str, path: str) -> bool:
+        """Whether `answer_whole` answers such requests."""
+        return self._protocol(method, path) is not None
+
+    async def answer_whole(self, scope: Scope, body: bytes, write: Write) -> None:
+        """The same for a request that is taken and whole, without ASGI's messages. Never raises."""
+        started = self._clock()
+        request_id = _request_id(scope)
+        protocol = self._protocol(scope["method"], scope["path"])
+        assert protocol is not None, "Only what is taken gets here."
+        try:
+            answer = await protocol.handle(whole_request(scope, body, started=started))
+        except Exception as exc:
+            answer = protocol.refuse(self._noted(exc, request_id), request_id=request_id)
+        # Before it is sent: whoever has the answer finds it counted.
+        self._counts.response(answer.status)
+        write(answer, [*head(answer), (b"x-request-id", request_id.encode())])
+        if answer.status >= self._least_logged_status:
+            self._log(scope, answer.status, request_id, self._clock() - started)
+
+    def _protocol(self, method: str, path: str) -> Protocol | None:
+        for protocol in self._protocols:
+            if protocol.matches(method, path):
+                return protocol
+        return None
 
     def _noted(self, exc: Exception, request_id: str) -> errors.Problem:
         problem = errors.problem(exc)
@@ -113,7 +139,10 @@ class Edge:
 
 async def read_request(scope: Scope, receive: Receive, *, limit: int, started: float) -> Request:
     """What a protocol needs of a request. Raises what `read_body` raises."""
-    body = await read_body(scope, receive, limit=limit)
+    return whole_request(scope, await read_body(scope, receive, limit=limit), started=started)
+
+
+def whole_request(scope: Scope, body: bytes, *, started: float) -> Request:
     content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     return Request(scope["path"], scope["query_string"], content_type, body, started)
 
@@ -146,11 +175,15 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     return bytes(body)
 
 
-async def send_answer(answer: Answer, send: Send) -> None:
+def head(answer: Answer) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))]
     if answer.status in (429, 503):
         headers.append((b"retry-after", b"%d" % errors.RETRY_AFTER_SECONDS))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    return headers
+
+
+async def send_answer(answer: Answer, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": head(answer)})
     await send({"type": "http.response.body", "body": answer.body})
 
 
@@ -166,4 +199,5 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
-    return os.urandom(8).hex()
+    # It names a request and guards nothing; each worker has draws of its own, for Python seeds anew after a fork.
+    return f"{getrandbits(64):016x}"
