@@ -288,6 +288,34 @@ async def test_on_the_loop_an_error_of_the_run_reaches_all_of_its_jobs() -> None
             await task
 
 
+@pytest.mark.parametrize("on_loop", [True, False])
+def test_a_panic_of_the_run_reaches_all_of_its_jobs_and_the_next_run_goes_on(on_loop: bool) -> None:
+    class Panic(BaseException):
+        pass
+
+    def run(jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
+        if jobs[0].payload == "bad":
+            raise Panic
+        return [job.payload for job in jobs]
+
+    @played
+    async def scene() -> None:
+        bench = Bench(on_loop=on_loop, run=run)
+        loop = asyncio.get_running_loop()
+        bad = loop.create_task(bench.batcher.submit("bad", n_rows=1, group=""))
+        caught = asyncio.gather(bad, return_exceptions=True)
+        await turns()
+        if not on_loop:
+            await bench.step()
+        assert isinstance((await caught)[0], Panic)
+        good = await bench.submit("good")
+        if not on_loop:
+            await bench.step()
+        assert await good == "good"
+
+    scene()
+
+
 @played
 async def test_on_the_loop_a_delay_gathers_and_a_full_batch_ends_it() -> None:
     bench = Bench(on_loop=True, delay=1.0, max_rows=2)

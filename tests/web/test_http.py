@@ -1,16 +1,25 @@
 """HTTP/1.1 as clients speak it, byte by byte: the short way of predictions and the way round it answer alike."""
 
+import asyncio
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from graphs import write_text_model
 from servers import Served, command, served, started
+from softgate.web import errors
+from softgate.web.errors import Problem
+from softgate.web.metrics.layout import WEB, WebCounts, layout
+from softgate.web.middleware import Edge
+from softgate.web.protocols import Answer, Request
 
 PATH = b"/v1/models/words/predict"
 BODY = b'{"inputs": "send money", "top_k": 1, "id": "%d"}'
@@ -123,8 +132,9 @@ def test_a_client_that_leaves_before_its_body_is_there_is_counted_as_gone(server
     with connected(server.url) as client:
         client.sendall(request(1)[:-5])
 
-    while server.metrics()[name] == before:
-        pass
+    until = time.monotonic() + 20
+    while server.metrics()[name] == before and time.monotonic() < until:
+        time.sleep(0.05)
     assert server.metrics()[name] == before + 1
 
 
@@ -160,6 +170,56 @@ def test_the_client_in_the_log_is_the_one_that_a_proxy_names(tmp_path: Path) -> 
             record = server.read_until("request")
 
     assert (record["client"], record["status"]) == ("203.0.113.9", 200)
+
+
+class Panic(BaseException):
+    """As a library written in Rust raises it."""
+
+
+class Stubborn:
+    """A protocol that panics, or never answers."""
+
+    def __init__(self, *, panics: bool) -> None:
+        self._panics = panics
+
+    def matches(self, method: str, path: str) -> bool:
+        return True
+
+    async def handle(self, request: Request) -> Answer:
+        if self._panics:
+            raise Panic("secret")
+        await asyncio.Event().wait()
+        raise AssertionError("Nobody waits as long.")
+
+    def refuse(self, problem: Problem, *, request_id: str) -> Answer:
+        return Answer(errors.encode(problem, request_id=request_id), status=problem.status)
+
+
+@pytest.mark.parametrize("panics", [True, False], ids=["a panic", "the time for requests under way is over"])
+def test_what_is_no_usual_exception_gets_an_answer_too(panics: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("Nothing gets here.")
+
+    counted = layout([])
+    counts = counted.view(np.zeros(counted.width), WEB)
+    protocols = [Stubborn(panics=panics)]
+    edge = Edge(app, protocols, WebCounts(counts), clock=lambda: 0.0, max_body_bytes=1000, access_log="none")
+    written: list[Answer] = []
+    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
+
+    async def scene() -> None:
+        task = asyncio.create_task(edge.answer_whole(scope, b"", lambda answer, _: written.append(answer)))
+        await asyncio.sleep(0)
+        # As the server does with what outlasts its grace.
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(scene())
+
+    (answer,) = written
+    assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal")
+    assert b"secret" not in answer.body
+    assert counts["errors"].sum() == counts["responses"].sum() == 1
 
 
 def test_a_server_that_is_told_to_stop_answers_what_it_has_taken(tmp_path: Path) -> None:

@@ -134,28 +134,29 @@ class Batcher(Generic[Payload, Result]):
         run = loop.run_in_executor(self._executor, self._answers, jobs)
         run.add_done_callback(lambda finished: self._finish(loop, jobs, finished))
 
-    def _answers(self, jobs: Sequence[Job[Payload, Result]]) -> Sequence[Result | Exception]:
+    def _answers(self, jobs: Sequence[Job[Payload, Result]]) -> Sequence[Result | BaseException]:
         try:
             return self._run(jobs)
-        except Exception as exc:
+        except BaseException as exc:
+            # A panic of a library written in Rust is no Exception, and its callers must not wait for ever.
             return [exc] * len(jobs)
 
     def _finish(
         self,
         loop: asyncio.AbstractEventLoop,
         jobs: Sequence[Job[Payload, Result]],
-        finished: "asyncio.Future[Sequence[Result | Exception]]",
+        finished: "asyncio.Future[Sequence[Result | BaseException]]",
     ) -> None:
         self._running = False
         self._settle(jobs, finished.result())
         if self._queue:
             self._start(loop)
 
-    def _settle(self, jobs: Sequence[Job[Payload, Result]], results: Sequence[Result | Exception]) -> None:
+    def _settle(self, jobs: Sequence[Job[Payload, Result]], results: Sequence[Result | BaseException]) -> None:
         for job, result in zip(jobs, results, strict=True):
             if job.future.done():
                 continue
-            if isinstance(result, Exception):
+            if isinstance(result, BaseException):
                 job.future.set_exception(result)
             else:
                 job.future.set_result(result)

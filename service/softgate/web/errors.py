@@ -42,7 +42,7 @@ class Problem:
         return self.code.replace("_", " ").capitalize()
 
 
-def problem(exc: Exception) -> Problem:
+def problem(exc: BaseException) -> Problem:
     """The problem to tell a client of. Foreign exceptions and our own 500s say nothing but their code."""
     if not isinstance(exc, SoftgateError):
         return Problem(500, SoftgateError.code, UNTOLD)

@@ -101,7 +101,8 @@ class Edge:
         assert protocol is not None, "Only what is taken gets here."
         try:
             answer = await protocol.handle(whole_request(scope, body, started=started))
-        except Exception as exc:
+        except BaseException as exc:
+            # A panic of a library written in Rust, and a server that waits no longer: nobody above would answer.
             answer = protocol.refuse(self._noted(exc, request_id), request_id=request_id)
         # Before it is sent: whoever has the answer finds it counted.
         self._counts.response(answer.status)
@@ -115,7 +116,7 @@ class Edge:
                 return protocol
         return None
 
-    def _noted(self, exc: Exception, request_id: str) -> errors.Problem:
+    def _noted(self, exc: BaseException, request_id: str) -> errors.Problem:
         problem = errors.problem(exc)
         self._counts.error(problem.code)
         if problem.status == 500:
@@ -187,7 +188,7 @@ async def send_answer(answer: Answer, send: Send) -> None:
     await send({"type": "http.response.body", "body": answer.body})
 
 
-def _cause(exc: Exception) -> dict[str, str]:
+def _cause(exc: BaseException) -> dict[str, str]:
     """For the log: our own sentence, or where a foreign exception came from, whose message may quote input."""
     if isinstance(exc, SoftgateError):
         return {"reason": str(exc)}

@@ -89,7 +89,7 @@ class Window:
     labels: Mix
     routes: Mix
     movers: Sequence[Mover]
-    """The labels whose share has changed most, by z."""
+    """The labels whose share has changed most, the least likely by chance first."""
     rules: Sequence[Rule]
     estimated_accuracy: Mapping[str, Estimate]
 
