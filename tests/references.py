@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphs import write_calibration
-from softgate.policy.classifier import laid_out
 from softgate.policy.decision import routing
+from softgate.policy.scoring import laid_out
 from softgate.runtime.repository import Bundle, read_bundle
 from softgate.workbench.calibrate.fit import Fit, Recipe
 from softgate.workbench.calibrate.labelled import Labelled

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from graphs import LABELS, linear, load_classifier, logarithm, write_calibration, write_model
 from servers import command, environment, served
 from softgate.commands.replay import summary, tallied
+from softgate.policy.classifier import Part
 from softgate.runtime.session import Session
 from softgate.types import Action, Decisions, Reason, View
 from softgate.web.protocols.predictions import encode_lines
@@ -103,7 +104,7 @@ def test_rows_are_decided_as_served_in_batches_of_any_size(
     for size in (1, 7, 1000):
         batches = [logits[finite[start : start + size]] for start in range(0, len(finite), size)]
         parts = [classifier.predict_now(classifier.check(list(batch)), profile=profile) for batch in batches]
-        told = b"".join(encode_lines(classifier, part, view) for part in parts)
+        told = b"".join(encode_lines(classifier, Part.whole(classifier, part), view) for part in parts)
         assert told == b"".join(lines[row] for row in finite)
     classifier.close()
     reasons = {json.loads(line)["decision"]["reason"] for line in first.splitlines()}

@@ -16,8 +16,9 @@ from scipy.special import softmax as scipy_softmax
 
 from graphs import linear, load_classifier, write_calibration, write_model
 from softgate.numerics.activations import softmax
-from softgate.policy.classifier import Classifier, score
+from softgate.policy.classifier import Classifier
 from softgate.policy.decision import Routing, decide, decide_labels, routing
+from softgate.policy.scoring import score
 from softgate.runtime.calibration import Calibration
 from softgate.runtime.card import Profile, RoutingCard
 from softgate.types import Decisions, Floats, Scores, View

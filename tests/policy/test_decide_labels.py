@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softgate.policy.classifier import score
 from softgate.policy.decision import Routing, decide_labels, in_order, routing, target, targets
+from softgate.policy.scoring import score
 from softgate.runtime.calibration import Calibration
 from softgate.runtime.card import Profile, RoutingCard
 from softgate.types import Action, Decisions, Floats, Reason, Scores

@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 from scipy.special import softmax
 
-from softgate.policy.classifier import score
 from softgate.policy.ranking import Ranking, against_each_other, by_label, by_own_label
+from softgate.policy.scoring import score
 from softgate.types import Scores
 
 

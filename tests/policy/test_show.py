@@ -4,7 +4,7 @@ from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from softgate.numerics.activations import softmax
-from softgate.policy.classifier import Shown, score, show
+from softgate.policy.scoring import Shown, score, show
 from softgate.types import Scores, View
 
 LOGITS = np.random.default_rng(0).normal(scale=3, size=(50, 8))

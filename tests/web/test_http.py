@@ -13,13 +13,18 @@ import numpy as np
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from graphs import write_text_model
+from graphs import load_classifier, write_text_model
 from servers import Served, command, served, started
+from softgate.policy.catalogue import Catalogue
+from softgate.policy.classifier import Classifier, Part
+from softgate.runtime.repository import read_bundle
 from softgate.web import errors
 from softgate.web.errors import Problem
+from softgate.web.http import Whole
 from softgate.web.metrics.layout import WEB, WebCounts, layout
 from softgate.web.middleware import Edge
-from softgate.web.protocols import Answer, Request
+from softgate.web.protocols import Answer, Call, Protocol, Request
+from softgate.web.protocols.native import Native
 
 PATH = b"/v1/models/words/predict"
 BODY = b'{"inputs": "send money", "top_k": 1, "id": "%d"}'
@@ -176,50 +181,86 @@ class Panic(BaseException):
     """As a library written in Rust raises it."""
 
 
-class Stubborn:
-    """A protocol that panics, or never answers."""
+class Panicking:
+    """A protocol that panics when it reads, or when it writes."""
 
-    def __init__(self, *, panics: bool) -> None:
-        self._panics = panics
+    def __init__(self, classifier: Classifier, *, reads: bool) -> None:
+        self._classifier = classifier
+        self._reads = reads
 
     def matches(self, method: str, path: str) -> bool:
         return True
 
-    async def handle(self, request: Request) -> Answer:
-        if self._panics:
+    def read(self, request: Request) -> Call:
+        if self._reads:
             raise Panic("secret")
-        await asyncio.Event().wait()
-        raise AssertionError("Nobody waits as long.")
+        return Call(self._classifier, self._classifier.check(["send money"]), self._encode)
+
+    def _encode(self, part: Part) -> bytes:
+        raise Panic("secret")
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
         return Answer(errors.encode(problem, request_id=request_id), status=problem.status)
 
 
-@pytest.mark.parametrize("panics", [True, False], ids=["a panic", "the time for requests under way is over"])
-def test_what_is_no_usual_exception_gets_an_answer_too(panics: bool) -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError("Nothing gets here.")
+class Scene:
+    """An edge without a server: what it wrote, and what it counted."""
 
-    counted = layout([])
-    counts = counted.view(np.zeros(counted.width), WEB)
-    protocols = [Stubborn(panics=panics)]
-    edge = Edge(app, protocols, WebCounts(counts), clock=lambda: 0.0, max_body_bytes=1000, access_log="none")
-    written: list[Answer] = []
-    scope = {"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": []}
+    def __init__(self, protocol: Protocol) -> None:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            raise AssertionError("Nothing gets here.")
 
-    async def scene() -> None:
-        task = asyncio.create_task(edge.answer_whole(scope, b"", lambda answer, _: written.append(answer)))
-        await asyncio.sleep(0)
-        # As the server does with what outlasts its grace.
-        task.cancel()
-        await asyncio.wait([task])
+        counted = layout([])
+        self.counts = counted.view(np.zeros(counted.width), WEB)
+        web = WebCounts(self.counts)
+        self.edge = Edge(app, [protocol], web, clock=lambda: 0.0, max_body_bytes=1000, access_log="none")
+        self.written: list[Answer] = []
 
-    asyncio.run(scene())
+    def ask(self) -> None:
+        whole = Whole("POST", "/", b"", [], None, None, keep_alive=True, body=BODY % 1)
+        self.edge.answer_whole(whole, lambda answer, _: self.written.append(answer))
 
-    (answer,) = written
+
+@pytest.mark.parametrize("reads", [True, False], ids=["as it reads", "as it writes"])
+def test_a_panic_is_answered_and_tells_nothing(tmp_path: Path, reads: bool) -> None:
+    classifier = load_classifier(write_text_model(tmp_path / "words"))
+    scene = Scene(Panicking(classifier, reads=reads))
+
+    async def play() -> None:
+        scene.ask()
+        while not scene.written:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(play(), 20))
+    classifier.close()
+
+    (answer,) = scene.written
     assert (answer.status, json.loads(answer.body)["code"]) == (500, "internal")
     assert b"secret" not in answer.body
-    assert counts["errors"].sum() == counts["responses"].sum() == 1
+    assert scene.counts["errors"].sum() == scene.counts["responses"].sum() == 1
+
+
+def test_what_waits_when_the_time_for_requests_under_way_is_over_is_told_so(tmp_path: Path) -> None:
+    bundles = [read_bundle(write_text_model(tmp_path / "words", name="words"))]
+    counted = layout(bundles)
+    row = np.zeros(counted.width)
+    catalogue = Catalogue(bundles, lambda section: counted.view(row, section))
+    catalogue.load(threads=1, clock=time.monotonic, max_rows=10)
+    scene = Scene(Native(catalogue))
+
+    async def play() -> None:
+        whole = Whole("POST", PATH.decode(), b"", [], None, None, keep_alive=True, body=BODY % 1)
+        # The first runs; the second waits for it.
+        for _ in range(2):
+            scene.edge.answer_whole(whole, lambda answer, _: scene.written.append(answer))
+        catalogue.close()
+        while len(scene.written) < 2:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(play(), 20))
+
+    refused, answered = scene.written
+    assert (refused.status, json.loads(refused.body)["code"], answered.status) == (503, "not_ready", 200)
 
 
 def test_a_server_that_is_told_to_stop_answers_what_it_has_taken(tmp_path: Path) -> None:

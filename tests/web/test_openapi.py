@@ -188,7 +188,7 @@ def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -
         failed=lambda exc: pytest.fail(str(exc)),
     )
 
-    protocols = {name: build(catalogue, time.monotonic) for name, build in PROTOCOLS.items()}
+    protocols = {name: build(catalogue) for name, build in PROTOCOLS.items()}
 
     async def answers(path: str, body: bytes) -> list[tuple[int, bytes]]:
         found = []

@@ -13,7 +13,7 @@ from rich.text import Text
 from softgate.commands.screen import console
 from softgate.errors import InvalidInput
 from softgate.numerics.temperature import TEMPERATURE_RANGE
-from softgate.policy.classifier import Classifier
+from softgate.policy.classifier import Classifier, Part
 from softgate.policy.decision import in_order, target
 from softgate.policy.monitor.axes import axes
 from softgate.policy.monitor.counts import apart
@@ -39,7 +39,7 @@ def run(folder: Path, row: str, *, top_k: int, temperature: float | None, profil
     predictions = classifier.predict_now(classifier.check(_values(row, classifier)), profile=profile)
     view = View(temperature=temperature, top_k=top_k)
     if as_json:
-        sys.stdout.write(native.encode(classifier, predictions, view).decode() + "\n")
+        sys.stdout.write(native.encode(classifier, Part.whole(classifier, predictions), view).decode() + "\n")
     else:
         _print_prediction(classifier, predictions, view)
     classifier.close()

@@ -18,7 +18,7 @@ from softgate.commands.drift_screen import show, show_parts, titled
 from softgate.commands.drift_tables import words
 from softgate.commands.screen import console, say
 from softgate.errors import InvalidInput
-from softgate.policy.classifier import Classifier
+from softgate.policy.classifier import Classifier, Part
 from softgate.policy.decision import profile_row
 from softgate.policy.monitor.axes import axes
 from softgate.policy.monitor.counts import apart
@@ -62,7 +62,7 @@ def run(
             for block in read_logits(logits, n_classes=len(classifier.labels)):
                 predictions = classifier.replay(block, profile=profile)
                 if writing:
-                    file.write(encode_lines(classifier, predictions, view))
+                    file.write(encode_lines(classifier, Part.whole(classifier, predictions), view))
                 if offline is not None:
                     offline.add(predictions)
                 tally += tallied(predictions.decisions)

@@ -1,34 +1,37 @@
 """
 The use case: rows in, predictions out. Protocols call only this.
 
-`score` and `show` are pure; `Classifier` is the thin shell that runs a model's graph on a thread of its own, merges
-what has queued up into one batch, decides it in one vectorised call and counts it.
+A thin shell: it runs a model's graph on a thread of its own or on the event loop, merges what has queued up into one
+batch, has it scored and decided in one go, and counts it.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.errors import InvalidInput, ShapeMismatch, TooManyRows
-from softgate.numerics.activations import ACTIVATIONS
-from softgate.numerics.confidence import energy, entropy, entropy_of_labels, margin, max_probability
-from softgate.numerics.selection import sample, top_k, top_p
-from softgate.numerics.temperature import apply_temperature
+from softgate.errors import InvalidInput, NotReady, ShapeMismatch, TooManyRows
 from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor.counts import Monitor
+from softgate.policy.one_row import OneRow
+from softgate.policy.readout import Readout, read_out
+from softgate.policy.scoring import Shown, laid_out, score, show
 from softgate.runtime.batcher import Batcher, Job
-from softgate.runtime.calibration import Calibration
-from softgate.runtime.card import AUTO, LOOP, MULTI_LABEL, THREAD
+from softgate.runtime.card import AUTO, LOOP, THREAD
 from softgate.runtime.repository import Model
-from softgate.types import Floats, Indices, Predictions, Rows, Scores, View
+from softgate.types import Predictions, Rows, View
 
 EVERYTHING = View()
 # Of a full batch, decided; a thread's wake-up and hand-over take about as long.
 LONGEST_ON_LOOP_SECONDS = 500e-6
 N_TRIALS = 5
+# Up to so many rows of a batch, counting them one by one is faster than numpy's calls, measured.
+FEW_ROWS = 10
+# Up to so many classes a request for the best few shares the batch's ranking of all.
+MOST_RANKED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,95 +44,46 @@ class Query:
     """Whether its answers count as traffic: labels, confidence, decisions."""
 
 
+class Batch:
+    """The logits of one run, scored and decided; read out once for all the requests that share it."""
+
+    def __init__(self, classifier: "Classifier", logits: NDArray[np.floating], profile: NDArray[np.intp] | int) -> None:
+        self._classifier = classifier
+        self._logits = logits
+        self._profile = profile
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        return self._classifier.decided(self._logits, self._profile)
+
+    @cached_property
+    def readout(self) -> Readout:
+        one = self._classifier.one_row
+        if one is not None and isinstance(self._profile, int) and "predictions" not in self.__dict__:
+            row = one(self._logits, self._profile)
+            if row is not None:
+                return row
+        return self._classifier.read_out(self.predictions)
+
+
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """Predictions as a request asked to see them."""
+class Part:
+    """A request's rows of a batch."""
 
-    scores: Scores
-    """At the temperature asked for; `label` and `confidence` of the class selected."""
-    order: Indices
-    """Shape (n_rows, n_shown): classes, most probable first."""
-    keep: Indices
-    """Shape (n_rows,): how many of `order` to show."""
+    batch: Batch
+    start: int
+    stop: int
 
+    @property
+    def predictions(self) -> Predictions:
+        return self.batch.predictions.part(self.start, self.stop)
 
-def laid_out(calibration: Calibration | None) -> tuple[float | Floats, Floats | None]:
-    """The temperature, or one per label, and the bias, as `score` takes them."""
-    if calibration is None:
-        return 1.0, None
-    temperature, bias = calibration.temperature, calibration.bias
-    return (
-        np.array(temperature) if isinstance(temperature, tuple) else temperature,
-        None if bias is None else np.array(bias),
-    )
-
-
-def scale(logits: NDArray[np.floating], *, temperature: float | Floats, bias: Floats | None) -> Floats:
-    """What the activation is of: z / T + b, shape (n_rows, n_classes)."""
-    # A float64 logit may be finite and yet leave the range when a temperature below 1 divides it.
-    with np.errstate(over="ignore"):
-        scaled = apply_temperature(logits, temperature)
-        if bias is not None:
-            scaled += bias
-    return scaled
-
-
-def score(
-    logits: NDArray[np.floating],
-    *,
-    activation: str,
-    temperature: float | Floats,
-    with_energy: bool,
-    bias: Floats | None = None,
-) -> Scores:
-    """Scores of a batch of logits, shape (n_rows, n_classes), at a temperature, or one per label, and with a bias."""
-    scaled = scale(logits, temperature=temperature, bias=bias)
-    finite = np.all(np.isfinite(scaled), axis=1)
-    # A row that is not finite is decided by that alone; zeros keep its NaN out of the arithmetic.
-    safe = logits
-    if not finite.all():
-        safe, scaled = (np.where(finite[:, None], values, 0) for values in (logits, scaled))
-    familiarity = None
-    if with_energy:
-        assert not isinstance(temperature, np.ndarray), "Labels with a temperature each have no energy in common."
-        # Of the raw logits: a bias says how common a class is, not how familiar a row.
-        familiarity = energy(safe, temperature)
-    probabilities = ACTIVATIONS[activation](scaled)
-    return Scores(
-        logits=logits,
-        finite=finite,
-        probabilities=probabilities,
-        label=probabilities.argmax(axis=1),
-        confidence=max_probability(probabilities),
-        margin=margin(probabilities),
-        entropy=(entropy_of_labels if activation == MULTI_LABEL else entropy)(probabilities),
-        energy=familiarity,
-    )
-
-
-def show(scores: Scores, view: View, *, activation: str, bias: Floats | None = None) -> Shown:
-    """Cut and select: temperature first, then top_k, then top_p. The cut is not renormalised."""
-    if view.temperature is not None:
-        warm = score(scores.logits, activation=activation, temperature=view.temperature, bias=bias, with_energy=False)
-        # Energy is a score at the fitted temperature, whatever the answer shows.
-        scores = replace(warm, energy=scores.energy)
-    probabilities = scores.probabilities
-    n_classes = probabilities.shape[1]
-    order = top_k(probabilities, n_classes if view.top_k is None else view.top_k)
-    keep = np.full(len(order), order.shape[1], dtype=np.intp)
-    if view.top_p is None and view.select == "argmax":
-        return Shown(scores, order, keep)
-    ranked = np.take_along_axis(probabilities, order, axis=1)
-    if view.top_p is not None:
-        keep = top_p(ranked, view.top_p)
-    if view.select == "sample":
-        position = sample(ranked, keep, seed=view.seed or 0)[:, None]
-        scores = replace(
-            scores,
-            label=np.take_along_axis(order, position, axis=1)[:, 0],
-            confidence=np.take_along_axis(ranked, position, axis=1)[:, 0],
-        )
-    return Shown(scores, order, keep)
+    @staticmethod
+    def whole(classifier: "Classifier", predictions: Predictions) -> "Part":
+        """Predictions that came another way, as all the rows of a batch."""
+        batch = Batch(classifier, predictions.scores.logits, 0)
+        batch.predictions = predictions
+        return Part(batch, 0, len(predictions))
 
 
 class Classifier:
@@ -146,12 +100,22 @@ class Classifier:
         self._decide = decide_labels if card.multi_label else decide
         self.monitor = monitor
         self._activation = card.activation
+        self._names = np.array(self.labels, dtype=object)
+        self.one_row = OneRow.fitting(
+            activation=card.activation,
+            temperature=self.temperature,
+            bias=self._bias,
+            routing=self.routing,
+            names=self._names,
+            with_energy=model.has_energy,
+        )
+        """The short way for a batch of one row; None where there is none."""
         self._clock = clock
         self._max_rows = max_rows
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"softgate-{self.name}")
         self.runs_on = THREAD if card.serving.run_on == AUTO else card.serving.run_on
         """LOOP or THREAD; `place` settles what the card leaves open."""
-        self._batcher: Batcher[Query, Predictions] = Batcher(
+        self._batcher: Batcher[Query, Part] = Batcher(
             self._answer,
             executor=self._thread,
             clock=clock,
@@ -174,7 +138,14 @@ class Classifier:
     async def predict(self, rows: Rows, *, profile: str | None = None, counted: bool = True) -> Predictions:
         """Scored, decided and, unless it is no traffic, counted. Raises UnknownProfile, Overloaded and EngineFailed."""
         query = Query(rows, profile_row(self.routing, profile), counted)
-        return await self._batcher.submit(query, n_rows=len(rows), group=_group(rows))
+        return (await self._batcher.submit(query, n_rows=len(rows), group=_group(rows))).predictions
+
+    def put(
+        self, rows: Rows, done: Callable[[Part | BaseException], None], *, profile: str | None, counted: bool
+    ) -> Job[Query, Part]:
+        """The same for a caller who is called back, always later, on the event loop. `done` must not raise."""
+        query = Query(rows, profile_row(self.routing, profile), counted)
+        return self._batcher.put(query, n_rows=len(rows), group=_group(rows), done=done)
 
     def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:
         """The same for a caller without an event loop, on the caller's thread; nothing is counted."""
@@ -186,7 +157,18 @@ class Classifier:
 
         Any float type that holds them exactly will do: scores are float64 either way. Raises UnknownProfile.
         """
-        return self._decided(logits, np.full(len(logits), profile_row(self.routing, profile)))
+        return self.decided(logits, profile_row(self.routing, profile))
+
+    def decided(self, logits: NDArray[np.floating], profile: NDArray[np.intp] | int) -> Predictions:
+        """`profile`: the row of the threshold table, of each row or of all."""
+        scores = score(
+            logits,
+            activation=self._activation,
+            temperature=self.temperature,
+            bias=self._bias,
+            with_energy=self.model.has_energy,
+        )
+        return Predictions(scores, self._decide(scores, self.routing, np.broadcast_to(profile, len(logits))))
 
     def show(self, predictions: Predictions, view: View = EVERYTHING) -> Shown:
         """Raises InvalidInput for a view that labels which may hold at once do not have."""
@@ -197,8 +179,28 @@ class Classifier:
             )
         return show(predictions.scores, view, activation=self._activation, bias=self._bias)
 
+    def read_out(self, predictions: Predictions, view: View = EVERYTHING) -> Readout:
+        """Raises what `show` raises."""
+        return read_out(
+            self.show(predictions, view),
+            predictions.decisions,
+            fitted=predictions.scores.probabilities,
+            names=self._names,
+            routing=self.routing,
+        )
+
+    def shares_ranking(self, view: View) -> bool:
+        """Whether what `view` shows are the leading labels of what is shown without it."""
+        return (
+            view.temperature is None
+            and view.top_p is None
+            and view.select == "argmax"
+            and (view.top_k is None or len(self.labels) <= MOST_RANKED)
+        )
+
     def close(self) -> None:
-        """Let the run under way end, then end the thread."""
+        """Turn away what waits, let the run under way end, then end the thread. On the event loop, if there is one."""
+        self._batcher.abandon(NotReady(f"{self.name} is being stopped."))
         self._thread.shutdown()
 
     def place(self) -> None:
@@ -215,14 +217,14 @@ class Classifier:
         taken = []
         for _ in range(N_TRIALS):
             started = self._clock()
-            self._decided(self.model.logits(rows), np.zeros(len(rows), dtype=np.intp))
+            self.decided(self.model.logits(rows), 0)
             taken.append(self._clock() - started)
         # A clock that stands still has measured nothing.
         if 0 < min(taken) <= LONGEST_ON_LOOP_SECONDS:
             self.runs_on = LOOP
             self._batcher.stay_on_loop()
 
-    def _answer(self, jobs: Sequence[Job[Query, Predictions]]) -> Sequence[Predictions | Exception]:
+    def _answer(self, jobs: Sequence[Job[Query, Part]]) -> Sequence[Part | Exception]:
         started = self._clock()
         try:
             rows = Rows.join([job.payload.rows for job in jobs])
@@ -230,31 +232,33 @@ class Classifier:
         except Exception as exc:
             # A row that the graph chokes on fails alone: its companions are run again without it.
             return [exc] if len(jobs) == 1 else [answer for job in jobs for answer in self._answer([job])]
-        graph_seconds = self._clock() - started
-        sizes = [job.n_rows for job in jobs]
-        predictions = self._decided(logits, np.repeat([job.payload.profile for job in jobs], sizes))
         self.monitor.batch(
-            rows=len(rows), graph_seconds=graph_seconds, queue_seconds=[started - job.queued_at for job in jobs]
+            rows=len(rows),
+            graph_seconds=self._clock() - started,
+            queue_seconds=[started - job.queued_at for job in jobs],
         )
-        stops = np.cumsum(sizes).tolist()
-        parts = [predictions.part(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+        return self._counted(jobs, logits)
+
+    def _counted(self, jobs: Sequence[Job[Query, Part]], logits: NDArray[np.floating]) -> Sequence[Part]:
+        if len(jobs) == 1:
+            batch = Batch(self, logits, jobs[0].payload.profile)
+        else:
+            sizes = [job.n_rows for job in jobs]
+            batch = Batch(self, logits, np.repeat([job.payload.profile for job in jobs], sizes))
+        parts, start = [], 0
+        for job in jobs:
+            parts.append(Part(batch, start, start + job.n_rows))
+            start += job.n_rows
         if all(job.payload.counted for job in jobs):
-            self.monitor.predictions(predictions)
+            if len(logits) <= FEW_ROWS:
+                self.monitor.readout(batch.readout)
+            else:
+                self.monitor.predictions(batch.predictions)
         else:
             for job, part in zip(jobs, parts, strict=True):
                 if job.payload.counted:
-                    self.monitor.predictions(part)
+                    self.monitor.predictions(part.predictions)
         return parts
-
-    def _decided(self, logits: NDArray[np.floating], profile: NDArray[np.intp]) -> Predictions:
-        scores = score(
-            logits,
-            activation=self._activation,
-            temperature=self.temperature,
-            bias=self._bias,
-            with_energy=self.model.has_energy,
-        )
-        return Predictions(scores, self._decide(scores, self.routing, profile))
 
 
 def _group(rows: Rows) -> object:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from softgate.errors import Overloaded
@@ -29,7 +30,10 @@ class Job(Generic[Payload, Result]):
     group: Hashable
     """Only jobs of one group share a run: same shape, same type."""
     queued_at: float
-    future: asyncio.Future[Result]
+    done: Callable[[Result | BaseException], None]
+    """Called with what came of it, on the event loop. Must not raise."""
+    left: bool = False
+    """Nobody waits for it any more: it need not run, and `done` is not called."""
 
 
 def take(queue: Iterable[Job[Payload, Result]], *, max_rows: int) -> list[Job[Payload, Result]]:
@@ -76,6 +80,7 @@ class Batcher(Generic[Payload, Result]):
         self._max_queue = max_queue
         self._max_delay_seconds = max_delay_seconds
         self._queue: deque[Job[Payload, Result]] = deque()
+        self._n_queued = 0
         self._running = False
         self._timer: asyncio.Handle | None = None
         self._depth = depth
@@ -85,25 +90,46 @@ class Batcher(Generic[Payload, Result]):
         self._executor = None
 
     async def submit(self, payload: Payload, *, n_rows: int, group: Hashable) -> Result:
-        """The result of `payload`. Raises Overloaded where the queue is full, and what its run raises."""
-        queued = int(self._depth[0])
-        if queued and queued + n_rows > self._max_queue:
+        """The result of `payload`. Raises what `put` raises, and what its run raises."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        job = self.put(payload, n_rows=n_rows, group=group, done=partial(tell, future))
+        try:
+            return await future
+        finally:
+            job.left = True
+
+    def put(
+        self, payload: Payload, *, n_rows: int, group: Hashable, done: Callable[[Result | BaseException], None]
+    ) -> Job[Payload, Result]:
+        """The same for a caller who is called back, always later. Raises Overloaded where the queue is full."""
+        if self._n_queued and self._n_queued + n_rows > self._max_queue:
             raise Overloaded(
-                f"Expected at most {self._max_queue} rows in the queue; it holds {queued}, and {n_rows} more came."
+                f"Expected at most {self._max_queue} rows in the queue; "
+                f"it holds {self._n_queued}, and {n_rows} more came."
             )
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
-        job = Job(payload, n_rows, group, self._clock(), future)
+        job: Job[Payload, Result] = Job(payload, n_rows, group, self._clock(), done)
         self._queue.append(job)
-        self._depth[0] += n_rows
+        self._count(self._n_queued + n_rows)
         if not self._running:
-            self._schedule(loop)
-        return await future
+            self._schedule(asyncio.get_running_loop())
+        return job
+
+    def abandon(self, reason: BaseException) -> None:
+        """Tell whoever still waits that nothing will come of it; the run under way goes on."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        jobs, self._queue = self._queue, deque()
+        self._count(0)
+        self._settle(jobs, [reason] * len(jobs))
+
+    def _count(self, n_rows: int) -> None:
+        self._n_queued = self._depth[0] = n_rows
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._max_delay_seconds == 0.0 and self._executor is None:
             self._soon(loop)
-        elif self._max_delay_seconds == 0.0 or self._depth[0] >= self._max_rows:
+        elif self._max_delay_seconds == 0.0 or self._n_queued >= self._max_rows:
             self._start(loop)
         elif self._timer is None:
             self._timer = loop.call_later(self._max_delay_seconds, self._start, loop)
@@ -117,12 +143,7 @@ class Batcher(Generic[Payload, Result]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        # A caller that has left took its future along: its rows never reach the graph.
-        self._queue = deque(job for job in self._queue if not job.future.done())
-        jobs = take(self._queue, max_rows=self._max_rows)
-        taken = set(map(id, jobs))
-        self._queue = deque(job for job in self._queue if id(job) not in taken)
-        self._depth[0] = sum(job.n_rows for job in self._queue)
+        jobs = self._next()
         if not jobs:
             return
         if self._executor is None:
@@ -133,6 +154,19 @@ class Batcher(Generic[Payload, Result]):
         self._running = True
         run = loop.run_in_executor(self._executor, self._answers, jobs)
         run.add_done_callback(lambda finished: self._finish(loop, jobs, finished))
+
+    def _next(self) -> Sequence[Job[Payload, Result]]:
+        """The jobs of the next run, out of the queue; those that nobody waits for leave it too."""
+        queue = deque(job for job in self._queue if not job.left)
+        jobs = take(queue, max_rows=self._max_rows)
+        if len(jobs) == len(queue):
+            queue.clear()
+        else:
+            taken = set(map(id, jobs))
+            queue = deque(job for job in queue if id(job) not in taken)
+        self._queue = queue
+        self._count(sum(job.n_rows for job in queue))
+        return jobs
 
     def _answers(self, jobs: Sequence[Job[Payload, Result]]) -> Sequence[Result | BaseException]:
         try:
@@ -152,11 +186,18 @@ class Batcher(Generic[Payload, Result]):
         if self._queue:
             self._start(loop)
 
-    def _settle(self, jobs: Sequence[Job[Payload, Result]], results: Sequence[Result | BaseException]) -> None:
+    def _settle(self, jobs: Iterable[Job[Payload, Result]], results: Iterable[Result | BaseException]) -> None:
         for job, result in zip(jobs, results, strict=True):
-            if job.future.done():
-                continue
-            if isinstance(result, BaseException):
-                job.future.set_exception(result)
-            else:
-                job.future.set_result(result)
+            if not job.left:
+                job.done(result)
+
+
+def tell(future: "asyncio.Future[Result]", result: Result | BaseException) -> None:
+    """The way from a callback to a coroutine that waits."""
+    if future.done():
+        # Its caller has just left.
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -17,7 +17,7 @@ from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
-from softgate.web import docs, drift, errors, health, models
+from softgate.web import calls, docs, drift, errors, health, models
 from softgate.web.aside import Aside
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
@@ -53,7 +53,7 @@ class Parts:
 
 def create_app(parts: Parts) -> Edge:
     """What the server runs: the edge, and behind it the protocols and the API."""
-    protocols = {name: build(parts.catalogue, parts.clock) for name, build in PROTOCOLS.items()}
+    protocols = {name: build(parts.catalogue) for name, build in PROTOCOLS.items()}
     return Edge(
         create_api(parts, protocols),
         list(protocols.values()),
@@ -133,8 +133,8 @@ def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Part
     async def answer(request: Request) -> Response:
         limit = parts.settings.max_body_bytes
         asked = await read_request(request.scope, request.receive, limit=limit, started=parts.clock())
-        answer = await protocol.handle(asked)
-        return Response(answer.body, answer.status, media_type=answer.content_type.decode())
+        found = await calls.answer(protocol, asked, clock=parts.clock)
+        return Response(found.body, found.status, media_type=found.content_type.decode())
 
     for path, summary in published.paths.items():
         parameters = [

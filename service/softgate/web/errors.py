@@ -64,6 +64,11 @@ def encode(problem: Problem, *, request_id: str) -> bytes:
     )
 
 
+def more_headers(status: int) -> list[tuple[bytes, bytes]]:
+    """What an answer of this status says beside its body."""
+    return [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)] if status in (429, 503) else []
+
+
 def codes() -> list[str]:
     """Every code that an answer may carry, sorted."""
     found, kinds = set(HTTP_CODES.values()), [SoftgateError]

@@ -2,29 +2,73 @@
 uvicorn's HTTP/1.1 protocol, without the hole it leaves at an Upgrade, and with a short way for predictions.
 
 A request that the edge takes whole, its body small and of a stated length, is held until it is there, and its answer
-is written at once: ASGI's messages and a second write cost a third as much again as the rest of a small prediction,
+is written at once: a task, ASGI's messages and a second write cost as much again as the rest of a small prediction,
 measured.
 """
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, TypeAlias
 from typing import Protocol as Interface
 
 from uvicorn import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from softgate.web import errors
 from softgate.web.protocols import Answer
 
-Write = Callable[[Answer, list[tuple[bytes, bytes]]], None]
-"""Sends an answer with these headers."""
+Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+Write: TypeAlias = Callable[[Answer, str], None]
+"""Sends an answer under a request id."""
 
 # The key of an ASGI scope whose request asked for another protocol.
 SWITCHING_KEY = "softgate.switching"
 # uvicorn stops reading for more, and goes on when the application has taken some.
 LARGEST_WHOLE_BODY = 65_536
 _NOT_WHOLE = {b"transfer-encoding", b"content-encoding", b"expect"}
+
+
+class Nobody:
+    """Stands for the event by which uvicorn wakes an application: a held request has none to wake."""
+
+    def set(self) -> None:
+        pass
+
+
+_NOBODY = Nobody()
+
+
+@dataclass(slots=True)
+class Whole:
+    """A request held until its body is there; to uvicorn it is one of its request cycles."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Headers
+    peer: tuple[str, int] | None
+    proxies: ProxyHeadersMiddleware | None
+    keep_alive: bool
+    body: bytes = b""
+    more_body: bool = True
+    disconnected: bool = False
+    response_complete: bool = False
+    message_event: Nobody = _NOBODY
+    job: Any = None
+    """What the edge has under way for it."""
+
+    def client(self) -> str | None:
+        """The client's address, as a trusted proxy tells it."""
+        scope: Any = {"type": "http", "client": self.peer, "headers": self.headers}
+        if self.proxies is not None:
+            # It writes to the scope, and waits for nothing but the application behind it.
+            nothing: Any = None
+            with suppress(StopIteration):
+                self.proxies(scope, nothing, nothing).send(None)
+        return None if scope["client"] is None else scope["client"][0]
 
 
 class Edge(Interface):
@@ -35,17 +79,11 @@ class Edge(Interface):
     def takes(self, method: str, path: str) -> bool:
         """Whether `answer_whole` answers such requests."""
 
-    async def answer_whole(self, scope: Any, body: bytes, write: Write) -> None:
-        """Answers a request whose body is there. Never raises."""
+    def answer_whole(self, whole: Whole, write: Write) -> Any:
+        """Answers a request whose body is there, now or later. The job under way, if there is one. Never raises."""
 
-
-@cache
-def _whole(config: Config) -> tuple[Edge, Any]:
-    """The edge, and its `answer_whole` behind what uvicorn puts before an application: a proxy may name the client."""
-    edge: Any = config.app
-    # Its signature is ASGI's: the middleware hands on what stands for `receive` and `send`.
-    behind = ProxyHeadersMiddleware(edge.answer_whole, config.forwarded_allow_ips or "127.0.0.1")
-    return edge, behind if config.proxy_headers else edge.answer_whole
+    def lost(self, whole: Whole) -> None:
+        """Notes a request whose client went away before its answer."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -57,14 +95,21 @@ class Protocol(HttpToolsProtocol):
     """
 
     _switching = False
-    _held: RequestResponseCycle | None = None
-    """A request that the edge takes whole, until its body is there."""
 
     def data_received(self, data: bytes) -> None:
         if not self._switching:
             super().data_received(data)
 
     def on_headers_complete(self) -> None:
+        whole = self._whole()
+        if whole is not None:
+            waits = self.cycle is not None and not self.cycle.response_complete
+            self.cycle = whole  # type: ignore[assignment]  # it has all that uvicorn asks of one
+            if waits:
+                self.flow.pause_reading()
+                queue: Any = self.pipeline
+                queue.appendleft((whole, self.app))
+            return
         super().on_headers_complete()
         if self.parser.should_upgrade():
             self._switching = True
@@ -74,57 +119,87 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        if self._held is not None and self._held is self.cycle:
-            self._held = None
-            self._answer_whole(self.cycle)
+        whole: Any = self.cycle
+        if isinstance(whole, Whole) and not any(waiting is whole for waiting, _ in self.pipeline):
+            self._answer(whole)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        held, self._held = self._held, None
         super().connection_lost(exc)
-        if held is not None:
-            # It never gets its body, and is counted as what it is.
-            super()._start_asgi_task(held, self.app)
+        cycles: list[Any] = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
+        for whole in cycles:
+            if isinstance(whole, Whole) and not whole.response_complete:
+                whole.disconnected = whole.response_complete = True
+                if whole.job is not None:
+                    whole.job.left = True
+                edge, _ = _edge(self.config)
+                edge.lost(whole)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if not self._is_taken_whole(cycle, app):
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if not isinstance(cycle, Whole):
             super()._start_asgi_task(cycle, app)
-        elif cycle.more_body:
-            self._held = cycle
-        else:
-            self._answer_whole(cycle)
+        elif not cycle.more_body:
+            self._answer(cycle)
 
-    def _is_taken_whole(self, cycle: RequestResponseCycle, app: Any) -> bool:
-        """Not while the client reads too slowly: then its answers have to wait, which the application does."""
-        if app is not self.app or self.flow.write_paused or self.parser.should_upgrade():
-            return False
-        length = None
-        for name, value in cycle.scope["headers"]:
+    def _whole(self) -> Whole | None:
+        """
+        The request whose headers are there, if the edge takes it whole.
+
+        Not while the client reads too slowly: then its answers have to wait, which the application does.
+        """
+        url, length = self.url, None
+        if self.flow.write_paused or self.parser.should_upgrade() or b"%" in url or b"?" in url or self.root_path:
+            return None
+        for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
             elif name in _NOT_WHOLE:
-                return False
-        edge, _ = _whole(self.config)
-        return (
-            length is not None
-            and length <= min(LARGEST_WHOLE_BODY, edge.max_body_bytes)
-            and edge.takes(cycle.scope["method"], cycle.scope["path"])
+                return None
+        edge, proxies = _edge(self.config)
+        if length is None or length > min(LARGEST_WHOLE_BODY, edge.max_body_bytes):
+            return None
+        method, path = self.parser.get_method().decode("ascii"), url.decode("ascii", "replace")
+        if not edge.takes(method, path):
+            return None
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        return Whole(method, path, b"", self.headers, self.client, proxies, keep_alive)
+
+    def _answer(self, whole: Whole) -> None:
+        edge, _ = _edge(self.config)
+        whole.job = edge.answer_whole(whole, partial(self._write, whole))
+
+    def _write(self, whole: Whole, answer: Answer, request_id: str) -> None:
+        if whole.disconnected:
+            return
+        whole.response_complete = True
+        self.transport.write(
+            b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+            % (
+                _first_lines(answer.status, answer.content_type),
+                b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
+                len(answer.body),
+                request_id.encode(),
+                b"" if whole.keep_alive else b"connection: close\r\n",
+                answer.body,
+            )
         )
+        if not whole.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
-    def _answer_whole(self, cycle: RequestResponseCycle) -> None:
-        def write(answer: Answer, headers: list[tuple[bytes, bytes]]) -> None:
-            if cycle.disconnected:
-                return
-            headers = [*cycle.default_headers, *headers]
-            if not cycle.keep_alive:
-                headers.append((b"connection", b"close"))
-            lines = b"".join(b"%s: %s\r\n" % header for header in headers)
-            cycle.response_started = cycle.response_complete = True
-            cycle.transport.write(b"%s%s\r\n%s" % (STATUS_LINE[answer.status], lines, answer.body))
-            if not cycle.keep_alive:
-                cycle.transport.close()
-            cycle.on_response()
 
-        _, answer_whole = _whole(self.config)
-        task = self.loop.create_task(answer_whole(cycle.scope, bytes(cycle.body), write))
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+@cache
+def _edge(config: Config) -> tuple[Edge, ProxyHeadersMiddleware | None]:
+    """The edge, and what uvicorn puts before an application: a proxy may name the client."""
+    proxies = ProxyHeadersMiddleware(_unused, config.forwarded_allow_ips or "127.0.0.1")
+    edge: Any = config.app
+    return edge, proxies if config.proxy_headers else None
+
+
+async def _unused(*_: Any) -> None:
+    """Stands where ASGI wants an application, or a way to it, that has nothing to do."""
+
+
+@cache
+def _first_lines(status: int, content_type: bytes) -> bytes:
+    headers = [(b"content-type", content_type), *errors.more_headers(status)]
+    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers)

@@ -9,13 +9,17 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import getrandbits
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, UnsupportedEncoding
-from softgate.web import errors
-from softgate.web.http import SWITCHING_KEY, Write
+from softgate.policy.classifier import Part
+from softgate.runtime.batcher import Job
+from softgate.web import calls, errors
+from softgate.web.http import SWITCHING_KEY, Headers, Whole, Write
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
 
@@ -58,7 +62,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = self._clock()
-        request_id = scope[REQUEST_ID_KEY] = _request_id(scope)
+        request_id = scope[REQUEST_ID_KEY] = _request_id(scope["headers"])
         status = 0
 
         async def noting(message: Message) -> None:
@@ -76,7 +80,7 @@ class Edge:
                 await self._app(scope, receive, noting)
             else:
                 request = await read_request(scope, receive, limit=self.max_body_bytes, started=started)
-                await send_answer(await protocol.handle(request), noting)
+                await send_answer(await calls.answer(protocol, request, clock=self._clock), noting)
         except ClientGone:
             status = CLIENT_GONE
             self._counts.response(status)
@@ -86,29 +90,45 @@ class Edge:
             if status == 0:
                 refuse = self._protocols[0].refuse if protocol is None else protocol.refuse
                 await send_answer(refuse(problem, request_id=request_id), noting)
-        if status >= self._least_logged_status:
-            self._log(scope, status, request_id, self._clock() - started)
+        self._log(Asked(scope["method"], scope["path"], scope.get("client")), status, request_id, started)
 
     def takes(self, method: str, path: str) -> bool:
         """Whether `answer_whole` answers such requests."""
         return self._protocol(method, path) is not None
 
-    async def answer_whole(self, scope: Scope, body: bytes, write: Write) -> None:
-        """The same for a request that is taken and whole, without ASGI's messages. Never raises."""
+    def answer_whole(self, whole: Whole, write: Write) -> Job[Any, Part] | None:
+        """
+        The same for a request that is taken and whole, without ASGI's messages: `write` is called once.
+
+        The job under way, if there is one: whoever sets its `left` must call `lost`. Never raises.
+        """
         started = self._clock()
-        request_id = _request_id(scope)
-        protocol = self._protocol(scope["method"], scope["path"])
+        protocol = self._protocol(whole.method, whole.path)
         assert protocol is not None, "Only what is taken gets here."
+        request_id = _request_id(whole.headers)
+
+        def done(found: bytes | BaseException) -> None:
+            if isinstance(found, BaseException):
+                answer = protocol.refuse(self._noted(found, request_id), request_id=request_id)
+            else:
+                answer = Answer(found)
+            # Before it is sent: whoever has the answer finds it counted.
+            self._counts.response(answer.status)
+            write(answer, request_id)
+            self._log(whole, answer.status, request_id, started)
+
+        request = Request(whole.path, whole.query, _content_type(whole.headers), whole.body, started)
         try:
-            answer = await protocol.handle(whole_request(scope, body, started=started))
+            return calls.begin(protocol, request, clock=self._clock, done=done)
         except BaseException as exc:
-            # A panic of a library written in Rust, and a server that waits no longer: nobody above would answer.
-            answer = protocol.refuse(self._noted(exc, request_id), request_id=request_id)
-        # Before it is sent: whoever has the answer finds it counted.
-        self._counts.response(answer.status)
-        write(answer, [*head(answer), (b"x-request-id", request_id.encode())])
-        if answer.status >= self._least_logged_status:
-            self._log(scope, answer.status, request_id, self._clock() - started)
+            # A panic of a library written in Rust as well: nobody above would answer.
+            done(exc)
+            return None
+
+    def lost(self, whole: Whole) -> None:
+        """The client of a request that is taken went away before its answer."""
+        self._counts.response(CLIENT_GONE)
+        self._log(whole, CLIENT_GONE, _request_id(whole.headers), self._clock())
 
     def _protocol(self, method: str, path: str) -> Protocol | None:
         for protocol in self._protocols:
@@ -123,29 +143,39 @@ class Edge:
             logger.error(problem.code, extra={"request_id": request_id, **_cause(exc)})
         return problem
 
-    def _log(self, scope: Scope, status: int, request_id: str, seconds: float) -> None:
-        client = scope.get("client")
+    def _log(self, asked: "Asked | Whole", status: int, request_id: str, started: float) -> None:
+        if status < self._least_logged_status:
+            return
+        seconds = self._clock() - started
         logger.info(
             "request",
             extra={
-                "method": scope["method"],
-                "path": scope["path"],
+                "method": asked.method,
+                "path": asked.path,
                 "status": status,
                 "milliseconds": round(seconds * 1000, 3),
-                "client": client[0] if client else None,
+                "client": asked.client(),
                 "request_id": request_id,
             },
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the log tells of an ASGI request; `Whole` tells as much."""
+
+    method: str
+    path: str
+    peer: tuple[str, int] | None
+
+    def client(self) -> str | None:
+        return None if self.peer is None else self.peer[0]
+
+
 async def read_request(scope: Scope, receive: Receive, *, limit: int, started: float) -> Request:
     """What a protocol needs of a request. Raises what `read_body` raises."""
-    return whole_request(scope, await read_body(scope, receive, limit=limit), started=started)
-
-
-def whole_request(scope: Scope, body: bytes, *, started: float) -> Request:
-    content_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    return Request(scope["path"], scope["query_string"], content_type, body, started)
+    body = await read_body(scope, receive, limit=limit)
+    return Request(scope["path"], scope["query_string"], _content_type(scope["headers"]), body, started)
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
@@ -177,10 +207,8 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
 
 
 def head(answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = [(b"content-type", answer.content_type), (b"content-length", b"%d" % len(answer.body))]
-    if answer.status in (429, 503):
-        headers.append((b"retry-after", b"%d" % errors.RETRY_AFTER_SECONDS))
-    return headers
+    length = (b"content-length", b"%d" % len(answer.body))
+    return [(b"content-type", answer.content_type), length, *errors.more_headers(answer.status)]
 
 
 async def send_answer(answer: Answer, send: Send) -> None:
@@ -195,9 +223,13 @@ def _cause(exc: BaseException) -> dict[str, str]:
     return {"exception": type(exc).__name__, "traceback": "".join(traceback.format_tb(exc.__traceback__))}
 
 
-def _request_id(scope: Scope) -> str:
+def _content_type(headers: Headers) -> bytes:
+    return next((value for name, value in headers if name == b"content-type"), b"")
+
+
+def _request_id(headers: Headers) -> str:
     """The client's own id where it is harmless, else a new one."""
-    for name, value in scope["headers"]:
+    for name, value in headers:
         if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
             return str(value, "ascii")
     # It names a request and guards nothing; each worker has draws of its own, for Python seeds anew after a fork.

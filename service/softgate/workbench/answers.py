@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from softgate.errors import InvalidInput, SoftgateError
 from softgate.numerics.activations import ACTIVATIONS
-from softgate.policy.classifier import laid_out, scale, score
+from softgate.policy.scoring import laid_out, scale, score
 from softgate.runtime.repository import Bundle, Model
 from softgate.types import ModelFiles
 from softgate.workbench import duration

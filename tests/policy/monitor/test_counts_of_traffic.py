@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 from softgate.numerics.histogram import CONFIDENCE_EDGES
-from softgate.policy.classifier import score
 from softgate.policy.monitor.axes import MEASURES, Axes
 from softgate.policy.monitor.counts import BATCH_EDGES, SECONDS_EDGES, STAGE_EDGES, Monitor, apart, fields
+from softgate.policy.scoring import score
 from softgate.runtime.counts import Layout
 from softgate.types import Action, Decisions, Predictions, Reason
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from softgate.numerics.histogram import Edges
 from softgate.policy.monitor.axes import MEASURES, Axes
+from softgate.policy.readout import Readout
 from softgate.runtime.counts import Fields, Layout
 from softgate.types import Action, Floats, Predictions, Reason
 
@@ -25,9 +26,6 @@ HELD_EDGES: Edges = np.array([1.0, 2.0, 4.0, 8.0])
 DETECTORS = ("confidence_falling", "confidence_rising", "out_of_scope_rising")
 
 ENERGY = MEASURES.index("energy")
-
-# Up to so many rows a plain loop is faster than numpy's calls, measured.
-FEW_ROWS = 10
 
 
 def fields(axes: Axes) -> Fields:
@@ -72,6 +70,7 @@ class Monitor:
         self._edges = [axes.edges[measure].tolist() for measure in MEASURES]
         self._bins = [self._cells[measure] for measure in MEASURES]
         self._own = axes.own_thresholds
+        self._own_rows = self._own.tolist() if self._own.size else []
         self._least_energy, self._most_energy = _reach(axes.edges["energy"])
 
     def request(self, *, rows: int, seconds: float) -> None:
@@ -95,43 +94,6 @@ class Monitor:
 
     def predictions(self, predictions: Predictions) -> None:
         """Scores, labels and routes of the finite rows, decisions of all; of several labels, each that holds."""
-        if len(predictions) <= FEW_ROWS:
-            for row in range(len(predictions)):
-                self._one(predictions, row)
-        else:
-            self._many(predictions)
-        decisions = predictions.decisions
-        if decisions.held is not None:
-            counts, held = self.counts, decisions.held
-            counts["held_labels"] += held.sum(axis=0)
-            n_held = held[predictions.scores.finite].sum(axis=1)
-            counts["held"] += np.bincount(np.searchsorted(HELD_EDGES, n_held), minlength=len(counts["held"]))
-            counts["held_sum"][0] += n_held.sum()
-        if self._own.size:
-            self._below_own(predictions)
-
-    def acknowledge(self, detector: str) -> None:
-        """Somebody has seen the alarm; the watch takes note at its next step."""
-        self.counts["acknowledged"][DETECTORS.index(detector)] += 1
-
-    def _one(self, predictions: Predictions, row: int) -> None:
-        scores, decisions, cells = predictions.scores, predictions.decisions, self._cells
-        cells["decisions"][decisions.action.item(row) * len(Reason) + decisions.reason.item(row)] += 1
-        if not scores.finite.item(row):
-            return
-        cells["labels"][scores.label.item(row)] += 1
-        cells["routes"][decisions.route.item(row)] += 1
-        sums, squares = cells["sums"], cells["squares"]
-        for place, values in enumerate(_measured(predictions)):
-            if values is not None:
-                value = values.item(row)
-                if place == ENERGY:
-                    value = min(max(value, self._least_energy), self._most_energy)
-                self._bins[place][bisect_left(self._edges[place], value)] += 1
-                sums[place] += value
-                squares[place] += value * value
-
-    def _many(self, predictions: Predictions) -> None:
         scores, decisions, counts = predictions.scores, predictions.decisions, self.counts
         pairs = decisions.action.astype(np.intp) * len(Reason) + decisions.reason
         np.add.at(counts["decisions"], pairs, 1.0)
@@ -146,6 +108,48 @@ class Monitor:
                 np.add.at(counts[measure], np.searchsorted(self.axes.edges[measure], own), 1.0)
                 counts["sums"][place] += own.sum()
                 counts["squares"][place] += own @ own
+        if decisions.held is not None:
+            held = decisions.held
+            counts["held_labels"] += held.sum(axis=0)
+            n_held = held[scores.finite].sum(axis=1)
+            counts["held"] += np.bincount(np.searchsorted(HELD_EDGES, n_held), minlength=len(counts["held"]))
+            counts["held_sum"][0] += n_held.sum()
+        if self._own.size:
+            self._below_own(predictions)
+
+    def readout(self, readout: Readout) -> None:
+        """The same, row by row."""
+        cells = self._cells
+        measured = (readout.confidence, readout.route_confidence, readout.margin, readout.entropy, readout.energy)
+        sums, squares, edges, bins = cells["sums"], cells["squares"], self._edges, self._bins
+        for row, finite in enumerate(readout.finite):
+            cells["decisions"][readout.action[row] * len(Reason) + readout.reason[row]] += 1
+            if not finite:
+                continue
+            route = readout.route[row]
+            cells["labels"][readout.label[row]] += 1
+            cells["routes"][route] += 1
+            for place, values in enumerate(measured):
+                if values is not None:
+                    value = values[row]
+                    if place == ENERGY:
+                        value = min(max(value, self._least_energy), self._most_energy)
+                    bins[place][bisect_left(edges[place], value)] += 1
+                    sums[place] += value
+                    squares[place] += value * value
+            if readout.held is not None:
+                held = readout.held[row]
+                for label in held:
+                    cells["held_labels"][label] += 1
+                cells["held"][bisect_left(_HELD, len(held))] += 1
+                cells["held_sum"][0] += len(held)
+            for profile, own in enumerate(self._own_rows):
+                if readout.route_confidence[row] < own[route]:
+                    self.counts["own_below"][profile * self._own.shape[1] + route] += 1
+
+    def acknowledge(self, detector: str) -> None:
+        """Somebody has seen the alarm; the watch takes note at its next step."""
+        self.counts["acknowledged"][DETECTORS.index(detector)] += 1
 
     def _below_own(self, predictions: Predictions) -> None:
         """Rows below the threshold of their own route, by profile and route."""
@@ -176,4 +180,4 @@ def _reach(edges: Edges) -> tuple[float, float]:
     return low - reach, high + reach
 
 
-_SECONDS, _STAGE, _BATCH = SECONDS_EDGES.tolist(), STAGE_EDGES.tolist(), BATCH_EDGES.tolist()
+_SECONDS, _STAGE, _BATCH, _HELD = (edges.tolist() for edges in (SECONDS_EDGES, STAGE_EDGES, BATCH_EDGES, HELD_EDGES))

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 
 from softgate.policy.catalogue import Catalogue
 from softgate.web.protocols.native import Native
-from softgate.web.protocols.protocol import Answer, Protocol, Request
+from softgate.web.protocols.protocol import Answer, Call, Protocol, Request
 from softgate.web.protocols.ranking import Rank
 
-__all__ = ["PROTOCOLS", "Answer", "Protocol", "Request"]
+__all__ = ["PROTOCOLS", "Answer", "Call", "Protocol", "Request"]
 
 # To add one: write its module and name it here.
-PROTOCOLS: Mapping[str, Callable[[Catalogue, Callable[[], float]], Protocol]] = {
+PROTOCOLS: Mapping[str, Callable[[Catalogue], Protocol]] = {
     "native": Native,
     "rank": Rank,
 }

@@ -6,7 +6,7 @@ What is documented of it stands in `web/schema/`; a test holds the two together.
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
@@ -16,13 +16,13 @@ import msgspec
 from softgate.errors import MalformedBody
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.catalogue import Catalogue
-from softgate.policy.classifier import Classifier
+from softgate.policy.classifier import EVERYTHING, Classifier, Part
 from softgate.runtime.inputs import Input
-from softgate.types import Predictions, View
+from softgate.types import View
 from softgate.web import errors
 from softgate.web.errors import Problem
 from softgate.web.protocols.predictions import prediction_objects
-from softgate.web.protocols.protocol import Answer, Request
+from softgate.web.protocols.protocol import Answer, Call, Request
 
 PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/predict")
 
@@ -42,25 +42,26 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Native:
-    """Decode, predict, encode."""
+    """Decode and encode."""
 
-    def __init__(self, catalogue: Catalogue, clock: Callable[[], float]) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._clock = clock
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/predict") and PATH.fullmatch(path) is not None
 
-    async def handle(self, request: Request) -> Answer:
+    def read(self, request: Request) -> Call:
         match = PATH.fullmatch(request.path)
-        assert match is not None, "Only a path that matched is handled."
+        assert match is not None, "Only a path that matched is read."
         classifier = self._catalogue.find(match[1], match[2])
         asked, values = _asked(request, classifier)
-        rows = classifier.check(values)
-        predictions = await classifier.predict(rows, profile=asked.profile)
-        answer = encode(classifier, predictions, _view(asked), identity=asked.id, with_logits=asked.logits)
-        classifier.monitor.request(rows=len(rows), seconds=self._clock() - request.started)
-        return Answer(answer)
+        view = _view(asked)
+        return Call(
+            classifier,
+            classifier.check(values),
+            lambda part: encode(classifier, part, view, identity=asked.id, with_logits=asked.logits),
+            asked.profile,
+        )
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
         body = errors.encode(problem, request_id=request_id)
@@ -68,6 +69,7 @@ class Native:
 
 
 _BODY = msgspec.json.Decoder(PredictBody)
+_ANSWER = msgspec.json.Encoder()
 _FIELDS = PredictBody.__struct_fields__
 QUERY_FIELDS = tuple(name for name in _FIELDS if name != "inputs")
 IMAGE = b"image/"
@@ -151,26 +153,23 @@ def _without_echo(message: str, known: Sequence[str] = _FIELDS) -> str:
 
 
 def encode(
-    classifier: Classifier,
-    predictions: Predictions,
-    view: View,
-    *,
-    identity: str | None = None,
-    with_logits: bool = False,
+    classifier: Classifier, part: Part, view: View, *, identity: str | None = None, with_logits: bool = False
 ) -> bytes:
-    """The answer's JSON: names looked up, numbers already computed."""
-    return msgspec.json.encode(
+    """The answer's JSON: names looked up, numbers already computed. Raises InvalidInput as `Classifier.show` does."""
+    return _ANSWER.encode(
         {
             "id": identity,
             "model": classifier.name,
             "version": classifier.version,
             "calibration": classifier.calibration_id,
-            "predictions": list(prediction_objects(classifier, predictions, view, with_logits=with_logits)),
+            "predictions": prediction_objects(classifier, part, view, with_logits=with_logits),
         }
     )
 
 
 def _view(asked: PredictBody) -> View:
+    if asked.top_p is asked.temperature is None and asked.select == "argmax":
+        return EVERYTHING if asked.top_k is None else View(top_k=asked.top_k)
     unrepeatable = asked.select == "sample" and asked.seed is None
     seed = secrets.randbits(63) if unrepeatable else asked.seed
     return View(asked.temperature, asked.top_k, asked.top_p, asked.select, seed)

@@ -1,90 +1,88 @@
 """The prediction objects of the native protocol, row by row: the same for a request's answer and for a replay."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from softgate.policy.classifier import Classifier, Shown
-from softgate.policy.decision import in_order, target, targets
-from softgate.types import Action, Predictions, Reason, View
+from softgate.policy.classifier import Classifier, Part
+from softgate.policy.decision import target, targets
+from softgate.policy.readout import Readout
+from softgate.types import Action, Reason, View
 
 _ACTIONS = [action.word for action in Action]
 _REASONS = [reason.word for reason in Reason]
+_LINES = msgspec.json.Encoder()
 
 
 def prediction_objects(
-    classifier: Classifier, predictions: Predictions, view: View, *, with_logits: bool = False
-) -> Iterator[dict[str, Any]]:
+    classifier: Classifier, part: Part, view: View, *, with_logits: bool = False
+) -> Sequence[dict[str, Any]]:
     """Names looked up, numbers already computed. Raises InvalidInput as `Classifier.show` does."""
-    shown = classifier.show(predictions, view)
-    return (_row(row, classifier, shown, predictions, with_logits=with_logits) for row in range(len(predictions)))
-
-
-def encode_lines(classifier: Classifier, predictions: Predictions, view: View) -> bytes:
-    """A line of JSON for each row, of the very bytes that stand for it in an answer."""
-    return msgspec.json.Encoder().encode_lines(prediction_objects(classifier, predictions, view))
-
-
-def _row(
-    row: int, classifier: Classifier, shown: Shown, predictions: Predictions, *, with_logits: bool
-) -> dict[str, Any]:
-    scores, labels, decisions = shown.scores, classifier.labels, predictions.decisions
-    finite = bool(scores.finite[row])
-    answer: dict[str, Any] = {
-        "label": None,
-        "confidence": None,
-        "probabilities": {},
-        "margin": None,
-        "entropy": None,
-        "energy": None,
-        "prediction_set": None,
-        "decision": _decision(row, classifier, predictions),
-    }
-    if finite:
-        columns = shown.order[row, : shown.keep[row]]
-        probabilities = scores.probabilities[row]
-        answer["label"] = labels[scores.label[row]]
-        answer["confidence"] = float(scores.confidence[row])
-        answer["probabilities"] = dict(
-            zip([labels[column] for column in columns.tolist()], probabilities[columns].tolist(), strict=True)
-        )
-        answer["margin"] = float(scores.margin[row])
-        answer["entropy"] = float(scores.entropy[row])
-        if scores.energy is not None:
-            answer["energy"] = float(scores.energy[row])
-        if decisions.sets is not None:
-            members = np.flatnonzero(decisions.sets[row])
-            ranked = members[np.argsort(-probabilities[members], kind="stable")]
-            answer["prediction_set"] = [labels[column] for column in ranked.tolist()]
-    if decisions.held is not None and decisions.first is not None:
-        held = in_order(decisions.held[row], predictions.scores.probabilities[row], classifier.routing)
-        first = int(decisions.first[row])
-        answer["label"] = labels[first] if held else None
-        answer["confidence"] = float(scores.probabilities[row, first]) if held else None
-        answer["labels"] = [labels[column] for column in held]
-        answer["decision"]["targets"] = targets(held, classifier.routing)
+    if classifier.shares_ranking(view):
+        readout, rows, most = part.batch.readout, range(part.start, part.stop), view.top_k
+    else:
+        readout, rows, most = classifier.read_out(part.predictions, view), range(part.stop - part.start), None
+    found = [_row(row, classifier, readout, most) for row in rows]
     if with_logits:
-        answer["logits"] = scores.logits[row].tolist()
+        for answer, logits in zip(found, part.predictions.scores.logits.tolist(), strict=True):
+            answer["logits"] = logits
+    return found
+
+
+def encode_lines(classifier: Classifier, part: Part, view: View) -> bytes:
+    """A line of JSON for each row, of the very bytes that stand for it in an answer."""
+    return _LINES.encode_lines(prediction_objects(classifier, part, view))
+
+
+def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -> dict[str, Any]:
+    """`most`: how many labels to show; None: all that there are."""
+    if not readout.finite[row]:
+        answer: dict[str, Any] = {
+            "label": None,
+            "confidence": None,
+            "probabilities": {},
+            "margin": None,
+            "entropy": None,
+            "energy": None,
+            "prediction_set": None,
+            "decision": _decision(row, classifier, readout),
+        }
+    else:
+        shown, probabilities = readout.shown[row], readout.probabilities[row]
+        if most is not None:
+            shown, probabilities = shown[:most], probabilities[:most]
+        answer = {
+            "label": classifier.labels[readout.label[row]],
+            "confidence": readout.confidence[row],
+            "probabilities": dict(zip(shown, probabilities, strict=True)),
+            "margin": readout.margin[row],
+            "entropy": readout.entropy[row],
+            "energy": None if readout.energy is None else readout.energy[row],
+            "prediction_set": None if readout.sets is None else readout.sets[row],
+            "decision": _decision(row, classifier, readout),
+        }
+    if readout.held is not None and readout.first is not None and readout.first_confidence is not None:
+        held = readout.held[row]
+        answer["label"] = classifier.labels[readout.first[row]] if held else None
+        answer["confidence"] = readout.first_confidence[row] if held else None
+        answer["labels"] = [classifier.labels[column] for column in held]
+        answer["decision"]["targets"] = targets(held, classifier.routing)
     return answer
 
 
-def _decision(row: int, classifier: Classifier, predictions: Predictions) -> dict[str, Any]:
-    # Not the scores as shown: another temperature may overflow where the fitted one did not.
-    finite, decisions = predictions.scores.finite[row], predictions.decisions
-    action, route = int(decisions.action[row]), int(decisions.route[row])
-    threshold = float(decisions.threshold[row])
+def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:
+    action, threshold = readout.action[row], readout.threshold[row]
     decision: dict[str, Any] = {
         "action": _ACTIONS[action],
-        "target": target(classifier.routing, action, route),
-        "confidence": float(decisions.confidence[row]) if finite else None,
+        "target": target(classifier.routing, action, readout.route[row]),
+        "confidence": readout.route_confidence[row] if readout.reason[row] != Reason.NON_FINITE else None,
         "threshold": threshold if threshold == threshold else None,  # noqa: PLR0124 - NaN stands for none
-        "reason": _REASONS[decisions.reason[row]],
+        "reason": _REASONS[readout.reason[row]],
     }
-    if row in decisions.candidates:
+    if row in readout.candidates:
         decision["candidates"] = [
             {"target": candidate.route, "confidence": candidate.confidence, "labels": dict(candidate.labels)}
-            for candidate in decisions.candidates[row]
+            for candidate in readout.candidates[row]
         ]
     return decision

@@ -1,8 +1,11 @@
 """What every protocol is to the layers around it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol as Interface
 
+from softgate.policy.classifier import Classifier, Part
+from softgate.types import Rows
 from softgate.web.errors import Problem
 
 
@@ -20,6 +23,18 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """What a request comes to: rows for a classifier, and how its predictions are written."""
+
+    classifier: Classifier
+    rows: Rows
+    encode: Callable[[Part], bytes]
+    """The answer's body."""
+    profile: str | None = None
+    counted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer: protocols never stream one piece by piece."""
 
@@ -29,13 +44,13 @@ class Answer:
 
 
 class Protocol(Interface):
-    """A thin dialect over the one use case: decode, call the classifier, encode."""
+    """A thin dialect over the one use case: decode and encode. The edge calls the classifier in between."""
 
     def matches(self, method: str, path: str) -> bool:
         """Whether a request is this protocol's; asked for every request, so it must be cheap."""
 
-    async def handle(self, request: Request) -> Answer:
-        """The answer to a request that matched. Raises SoftgateError."""
+    def read(self, request: Request) -> Call:
+        """What a request that matched asks for. Raises SoftgateError."""
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
         """An error in this protocol's own form."""

@@ -1,7 +1,7 @@
 """`POST /v1/models/{model}/rank`: candidates as rows, answered the best first."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -15,7 +15,7 @@ from softgate.types import Predictions
 from softgate.web import errors
 from softgate.web.errors import Problem
 from softgate.web.protocols.native import decode, decode_inputs
-from softgate.web.protocols.protocol import Answer, Request
+from softgate.web.protocols.protocol import Answer, Call, Request
 
 PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/rank")
 
@@ -34,26 +34,26 @@ _BODY = msgspec.json.Decoder(RankBody)
 
 
 class Rank:
-    """Decode, predict, rank, encode. Candidates are no traffic to be routed, so no decision of theirs is counted."""
+    """Decode, rank, encode. Candidates are no traffic to be routed, so no decision of theirs is counted."""
 
-    def __init__(self, catalogue: Catalogue, clock: Callable[[], float]) -> None:
+    def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._clock = clock
 
     def matches(self, method: str, path: str) -> bool:
         return method == "POST" and path.endswith("/rank") and PATH.fullmatch(path) is not None
 
-    async def handle(self, request: Request) -> Answer:
+    def read(self, request: Request) -> Call:
         match = PATH.fullmatch(request.path)
-        assert match is not None, "Only a path that matched is handled."
+        assert match is not None, "Only a path that matched is read."
         classifier = self._catalogue.find(match[1], match[2])
         asked = decode(_BODY, request.body, at="the body", known=RankBody.__struct_fields__)
         column = _column(asked.label, classifier)
-        rows = classifier.check(_candidates(asked, classifier))
-        predictions = await classifier.predict(rows, counted=False)
-        answer = encode(classifier, rank(classifier, predictions, column), asked)
-        classifier.monitor.request(rows=len(rows), seconds=self._clock() - request.started)
-        return Answer(answer)
+        return Call(
+            classifier,
+            classifier.check(_candidates(asked, classifier)),
+            lambda part: encode(classifier, rank(classifier, part.predictions, column), asked),
+            counted=False,
+        )
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
         body = errors.encode(problem, request_id=request_id)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from softgate.numerics.likelihood import row_blocks
-from softgate.policy.classifier import laid_out, score
 from softgate.policy.decision import Routing, decide, decide_labels, routing, target
+from softgate.policy.scoring import laid_out, score
 from softgate.runtime.calibration import Calibration
 from softgate.runtime.repository import Model
 from softgate.types import Action, Indices

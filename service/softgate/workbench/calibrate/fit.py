@@ -25,7 +25,7 @@ from softgate.numerics.temperature import (
     fit_temperature_by_brier,
     fit_temperature_sigmoid,
 )
-from softgate.policy.classifier import scale
+from softgate.policy.scoring import scale
 from softgate.runtime.card import MULTI_LABEL
 from softgate.types import Floats
 from softgate.workbench.calibrate.labelled import Labelled

@@ -23,8 +23,8 @@ from softgate.numerics.thresholds import (
     threshold_by_counts,
     threshold_grid,
 )
-from softgate.policy.classifier import score
 from softgate.policy.decision import Routing, decide_labels
+from softgate.policy.scoring import score
 from softgate.runtime.card import Profile
 from softgate.types import Action, Floats, Indices
 from softgate.workbench.calibrate.fit import Fit

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from softgate.numerics.accuracy import atc_threshold
 from softgate.numerics.histogram import CONFIDENCE_EDGES, count_in_bins
 from softgate.numerics.likelihood import row_blocks
-from softgate.policy.classifier import score
 from softgate.policy.decision import Routing, decide, decide_labels
+from softgate.policy.scoring import score
 from softgate.runtime.card import MULTI_LABEL
 from softgate.types import Action, Floats, Reason
 from softgate.workbench.calibrate.fit import Fit

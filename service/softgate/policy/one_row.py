@@ -1,0 +1,160 @@
+"""
+One row, scored, decided and read out at once: the same bits as `score`, `decide` and `read_out` give.
+
+A batch's work is a few dozen calls of numpy, each of which costs a microsecond however few the numbers. For one row
+of a small classifier they take longer than everything else together, so here only what must round alike is numpy's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate.numerics.activations import softmax
+from softgate.numerics.conformal import mass_before
+from softgate.policy.decision import Routing
+from softgate.policy.readout import Readout
+from softgate.types import Action, Floats, Reason
+
+# Loops over classes in Python overtake numpy's calls at about so many.
+MOST_CLASSES = 256
+_TINY = np.finfo(np.float64).tiny
+
+# Reductions as functions: half the way of the methods of an array.
+_all: Callable[[NDArray[np.bool_]], np.bool_] = np.logical_and.reduce
+_sum: Callable[[Floats], np.float64] = np.add.reduce
+_max: Callable[..., np.floating] = np.maximum.reduce
+
+
+@dataclass(frozen=True, slots=True)
+class OneRow:
+    """For a softmax at one temperature. Called with logits of shape (1, n_classes) and a row of the threshold table."""
+
+    _temperature: float
+    _bias: Floats | None
+    _routing: Routing
+    _names: NDArray[np.object_]
+    _with_energy: bool
+    _thresholds: Sequence[Sequence[float]]
+    _route_of_class: Sequence[int]
+    _own_routes: bool
+    """Whether each class is a route of its own, in the order of classes."""
+    _quantiles: Sequence[float] | None
+    """Of the prediction sets, one per class."""
+
+    @staticmethod
+    def fitting(
+        *,
+        activation: str,
+        temperature: float | Floats,
+        bias: Floats | None,
+        routing: Routing,
+        names: NDArray[np.object_],
+        with_energy: bool,
+    ) -> "OneRow | None":
+        """None where this way is not the shorter one, or not the same."""
+        if activation != softmax.__name__ or isinstance(temperature, np.ndarray) or not 1 < len(names) <= MOST_CLASSES:
+            return None
+        if routing.set_quantile is not None and routing.set_score is not mass_before:
+            return None
+        route_of_class = routing.grouping.route_of_class.tolist()
+        quantile = routing.set_quantile
+        return OneRow(
+            temperature,
+            bias,
+            routing,
+            names,
+            with_energy,
+            routing.thresholds.tolist(),
+            route_of_class,
+            route_of_class == list(range(len(names))),
+            None if quantile is None else np.broadcast_to(quantile, len(names)).tolist(),
+        )
+
+    def __call__(self, logits: NDArray[np.floating], profile: int) -> Readout | None:
+        """None for the rows whose way is longer: logits that are not finite, and decisions to ask back."""
+        # Wider ones may leave the range when a temperature below 1 divides them.
+        if len(logits) != 1 or logits.dtype != np.float32:
+            return None
+        z = logits[0]
+        scaled = np.divide(z, self._temperature, dtype=np.float64)
+        if not _all(np.isfinite(scaled)):
+            return None
+        if self._bias is not None:
+            scaled += self._bias
+        probabilities = _softmax(scaled)
+        order = (-probabilities).argsort(kind="stable")
+        ranked: list[float] = probabilities[order].tolist()
+        names: list[str] = self._names[order].tolist()
+        classes: list[int] = order.tolist()
+        energy = _energy(z, self._temperature) if self._with_energy else None
+        sets = None if self._quantiles is None else _leading(ranked, classes, self._quantiles)
+        route, confidence = self._candidate(probabilities, classes[0], ranked[0])
+        threshold = self._thresholds[profile][route]
+        action, reason = Action.FALLBACK, Reason.BELOW_THRESHOLD
+        if energy is not None and self._routing.gate is not None and energy < self._routing.gate:
+            action, reason = Action.ABSTAIN, Reason.OUT_OF_SCOPE
+        elif confidence >= threshold:
+            action, reason = Action.ROUTE, Reason.CONFIDENT
+        elif sets is not None and self._asks_back([classes[place] for place in sets], profile):
+            return None
+        return Readout(
+            finite=(True,),
+            shown=(names,),
+            probabilities=(ranked,),
+            label=(classes[0],),
+            confidence=(ranked[0],),
+            margin=(ranked[0] - ranked[1],),
+            entropy=(_entropy(probabilities),),
+            energy=None if energy is None else (energy,),
+            sets=None if sets is None else ([names[place] for place in sets],),
+            action=(action,),
+            reason=(reason if self._routing.calibrated else Reason.UNCALIBRATED,),
+            route=(route,),
+            route_confidence=(confidence,),
+            threshold=(threshold,),
+            candidates={},
+        )
+
+    def _candidate(self, probabilities: Floats, label: int, confidence: float) -> tuple[int, float]:
+        if self._own_routes:
+            return label, min(confidence, 1.0)
+        grouping = self._routing.grouping
+        by_route = np.add.reduceat(probabilities[grouping.columns], grouping.starts)
+        np.minimum(by_route, 1.0, out=by_route)
+        route = int(by_route.argmax())
+        return route, by_route.item(route)
+
+    def _asks_back(self, members: Sequence[int], profile: int) -> bool:
+        spanned = {self._route_of_class[column] for column in members}
+        thresholds = self._thresholds[profile]
+        return 2 <= len(spanned) <= self._routing.clarify and not all(isnan(thresholds[route]) for route in spanned)
+
+
+def _softmax(scaled: Floats) -> Floats:
+    e: Floats = np.exp(scaled - _max(scaled))
+    e /= _sum(e)
+    return e
+
+
+def _energy(z: NDArray[np.floating], temperature: float) -> float:
+    top = _max(z)
+    below = np.subtract(z, top, dtype=np.float64)
+    below /= temperature
+    return float(np.log(_sum(np.exp(below))) * temperature + top)
+
+
+def _entropy(probabilities: Floats) -> float:
+    return float(0.0 - np.vecdot(probabilities, np.log(np.maximum(probabilities, _TINY))))
+
+
+def _leading(ranked: Sequence[float], classes: Sequence[int], quantiles: Sequence[float]) -> Sequence[int]:
+    """Places in the ranking whose mass before them is within the quantile of their class."""
+    places, before = [], 0.0
+    for place, probability in enumerate(ranked):
+        if min(before, 1.0) <= quantiles[classes[place]]:
+            places.append(place)
+        before += probability
+    return places
