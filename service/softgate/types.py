@@ -109,6 +109,8 @@ class Scores:
     entropy: Floats
     energy: Floats | None
     """None where the graph gives no real logits."""
+    order: Indices | None = None
+    """Shape (n_rows, n_classes): classes, most probable first; None where there are too many to rank them unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Predictions:
                 margin=s.margin[rows],
                 entropy=s.entropy[rows],
                 energy=None if s.energy is None else s.energy[rows],
+                order=None if s.order is None else s.order[rows],
             ),
             Decisions(
                 action=d.action[rows],

@@ -158,12 +158,12 @@ def energy(logits: Logits, temperature: float) -> Scores:
     """
     if not 0 < temperature < np.inf:
         raise ValueError(f"Expected a finite temperature above 0; got {temperature}.")
-    top = np.maximum.reduce(logits, axis=1, keepdims=True)
     with np.errstate(invalid="ignore", over="ignore"):
-        z = np.subtract(logits, top, dtype=np.float64, order="C")
-    z /= temperature
+        z = np.divide(logits, temperature, dtype=np.float64, order="C")
+        top = np.maximum.reduce(z, axis=1, keepdims=True)
+        z -= top
     np.exp(z, out=z)
     scores: Scores = np.log(np.add.reduce(z, axis=1))
-    scores *= temperature
     scores += top[:, 0]
+    scores *= temperature
     return scores

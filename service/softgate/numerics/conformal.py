@@ -50,13 +50,27 @@ def mass_before(probabilities: Probabilities) -> NDArray[np.float64]:
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")
     rows = np.arange(len(order))[:, None]
-    before = np.zeros(order.shape)
-    np.cumsum(probabilities[rows, order[:, :-1]], axis=1, out=before[:, 1:])
-    # A sum that rounds above 1 would keep a class out of the set that holds every class.
-    np.minimum(before, 1.0, out=before)
     scores = np.empty(order.shape)
-    scores[rows, order] = before
+    scores[rows, order] = mass_before_rank(probabilities[rows, order])
     return scores
+
+
+def mass_before_rank(ranked_probabilities: Probabilities) -> NDArray[np.float64]:
+    """
+    The same for rows in falling order: s[i, r] = sum of p[i, q] over the ranks q < r.
+
+    Parameters
+    ----------
+    ranked_probabilities : array of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    array of shape (n_rows, n_classes), float64, in [0, 1]
+    """
+    before = np.zeros(ranked_probabilities.shape)
+    np.cumsum(ranked_probabilities[:, :-1], axis=1, out=before[:, 1:])
+    # A sum that rounds above 1 would keep a class out of the set that holds every class.
+    return np.minimum(before, 1.0, out=before)
 
 
 def least_ambiguous(probabilities: Probabilities) -> NDArray[np.float64]:

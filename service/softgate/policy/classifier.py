@@ -18,7 +18,7 @@ from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor.counts import Monitor
 from softgate.policy.one_row import OneRow
 from softgate.policy.readout import Readout, read_out
-from softgate.policy.scoring import Shown, laid_out, score, show
+from softgate.policy.scoring import MOST_RANKED, Shown, laid_out, score, show
 from softgate.runtime.batcher import Batcher, Job
 from softgate.runtime.card import AUTO, LOOP, THREAD
 from softgate.runtime.repository import Model
@@ -30,8 +30,6 @@ LONGEST_ON_LOOP_SECONDS = 500e-6
 N_TRIALS = 5
 # Up to so many rows of a batch, counting them one by one is faster than numpy's calls, measured.
 FEW_ROWS = 10
-# Up to so many classes a request for the best few shares the batch's ranking of all.
-MOST_RANKED = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import UnknownProfile
-from softgate.numerics.conformal import SET_SCORES, SetScore, prediction_sets
+from softgate.numerics.conformal import SET_SCORES, SetScore, mass_before, mass_before_rank, prediction_sets
 from softgate.numerics.routes import Grouping, group, route_maxima, route_probabilities, routes_spanned
 from softgate.runtime.calibration import DEFAULT_PROFILE, DEFAULT_SET_SCORE, Calibration
 from softgate.runtime.card import RoutingCard
@@ -34,6 +34,8 @@ class Routing:
     labels: Sequence[str]
     routes: Sequence[str]
     grouping: Grouping
+    own_routes: bool
+    """Whether each label is a route of its own, in the order of labels."""
     profiles: Mapping[str, int]
     """Row of `thresholds` for each profile; 0 is the default."""
     thresholds: Floats
@@ -64,6 +66,7 @@ def routing(
     return Routing(
         labels=labels,
         routes=list(index),
+        own_routes=len(index) == len(labels),
         grouping=group([index[route] for route in route_of_label]),
         profiles=profiles,
         thresholds=_thresholds(card, calibration, profiles, labels if multi_label else list(index)),
@@ -130,39 +133,58 @@ def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decis
     Chow (1970), "On optimum recognition error and reject tradeoff"; den Hengst et al. (2024), "Conformal intent
     classification and clarification", for asking back when the prediction set is small.
     """
-    by_route = route_probabilities(scores.probabilities, routing.grouping)
-    candidate = by_route.argmax(axis=1)
-    confidence = by_route[np.arange(len(by_route)), candidate]
+    p, rows = scores.probabilities, np.arange(len(scores.label))
+    by_route = p if routing.own_routes else route_probabilities(p, routing.grouping)
+    candidate = scores.label if routing.own_routes else by_route.argmax(axis=1)
+    confidence = by_route[rows, candidate]
     threshold = routing.thresholds[profile, candidate]
-    action = np.full(len(by_route), Action.FALLBACK, dtype=np.int8)
-    reason = np.full(len(by_route), Reason.BELOW_THRESHOLD, dtype=np.int8)
+    sure = confidence >= threshold
+    action = np.where(sure, np.int8(Action.ROUTE), np.int8(Action.FALLBACK))
+    reason = np.where(sure, np.int8(Reason.CONFIDENT), np.int8(Reason.BELOW_THRESHOLD))
 
     def settle(rows: NDArray[np.bool_], to: Action, why: Reason) -> None:
         action[rows] = to
         reason[rows] = why
 
-    # Each step overrules those settled before it, so the last of the five comes first.
-    sets = spanned = ambiguous = None
-    if routing.set_quantile is not None:
-        sets = prediction_sets(scores.probabilities, routing.set_quantile, score=routing.set_score)
-        spanned = routes_spanned(sets, routing.grouping)
-        n_spanned = spanned.sum(axis=1)
-        # A question about routes of which none has a threshold would lead nowhere.
-        useful = (spanned & ~np.isnan(routing.thresholds[profile])).any(axis=1)
-        ambiguous = (n_spanned >= 2) & (n_spanned <= routing.clarify) & useful
-        settle(ambiguous, Action.CLARIFY, Reason.AMBIGUOUS)
-    settle(confidence >= threshold, Action.ROUTE, Reason.CONFIDENT)
+    # The steps before the third overrule it, and the fourth is for those that no other has settled.
     if routing.gate is not None and scores.energy is not None:
         settle(scores.energy < routing.gate, Action.ABSTAIN, Reason.OUT_OF_SCOPE)
-    if not routing.calibrated:
-        reason[:] = Reason.UNCALIBRATED
     settle(~scores.finite, Action.FALLBACK, Reason.NON_FINITE)
-
+    sets = None if routing.set_quantile is None else _sets(scores, routing)
     candidates = {}
-    if sets is not None and spanned is not None and ambiguous is not None:
-        for row in np.flatnonzero(action == Action.CLARIFY).tolist():
-            candidates[row] = _candidates(routing, scores.probabilities[row], by_route[row], sets[row], spanned[row])
+    if sets is not None:
+        unsettled = np.flatnonzero(reason == Reason.BELOW_THRESHOLD)
+        spanned = routes_spanned(sets[unsettled], routing.grouping)
+        ambiguous = _asks_back(spanned, routing, profile[unsettled])
+        for row, routes in zip(unsettled[ambiguous].tolist(), spanned[ambiguous], strict=True):
+            action[row], reason[row] = Action.CLARIFY, Reason.AMBIGUOUS
+            candidates[row] = _candidates(routing, p[row], by_route[row], sets[row], routes)
+    if not routing.calibrated:
+        reason[scores.finite] = Reason.UNCALIBRATED
     return Decisions(action, reason, candidate, confidence, threshold, sets, candidates)
+
+
+def _sets(scores: Scores, routing: Routing) -> NDArray[np.bool_]:
+    quantile, order = routing.set_quantile, scores.order
+    assert quantile is not None, "Without a quantile there are no sets."
+    if order is None or routing.set_score is not mass_before:
+        return prediction_sets(scores.probabilities, quantile, score=routing.set_score)
+    # The same, without ranking the classes once more.
+    rows = np.arange(len(order))[:, None]
+    inside = mass_before_rank(scores.probabilities[rows, order]) <= (
+        quantile[order] if isinstance(quantile, np.ndarray) else quantile
+    )
+    sets = np.empty_like(inside)
+    sets[rows, order] = inside
+    return sets
+
+
+def _asks_back(spanned: NDArray[np.bool_], routing: Routing, profile: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Where the set spans few enough routes, and one of them has a threshold: else the question would lead nowhere."""
+    n_spanned = spanned.sum(axis=1)
+    useful = (spanned & ~np.isnan(routing.thresholds[profile])).any(axis=1)
+    few: NDArray[np.bool_] = (n_spanned >= 2) & (n_spanned <= routing.clarify) & useful
+    return few
 
 
 def _candidates(

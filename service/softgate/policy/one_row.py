@@ -12,6 +12,7 @@ from math import isnan
 import numpy as np
 from numpy.typing import NDArray
 
+from softgate.numerics import confidence as numerics
 from softgate.numerics.activations import softmax
 from softgate.numerics.conformal import mass_before
 from softgate.policy.decision import Routing
@@ -20,12 +21,10 @@ from softgate.types import Action, Floats, Reason
 
 # Loops over classes in Python overtake numpy's calls at about so many.
 MOST_CLASSES = 256
-_TINY = np.finfo(np.float64).tiny
 
 # Reductions as functions: half the way of the methods of an array.
-_all: Callable[[NDArray[np.bool_]], np.bool_] = np.logical_and.reduce
 _sum: Callable[[Floats], np.float64] = np.add.reduce
-_max: Callable[..., np.floating] = np.maximum.reduce
+_max: Callable[[Floats], np.float64] = np.maximum.reduce
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +38,9 @@ class OneRow:
     _with_energy: bool
     _thresholds: Sequence[Sequence[float]]
     _route_of_class: Sequence[int]
-    _own_routes: bool
-    """Whether each class is a route of its own, in the order of classes."""
     _quantiles: Sequence[float] | None
     """Of the prediction sets, one per class."""
+    _zeros: NDArray[np.float32]
 
     @staticmethod
     def fitting(
@@ -69,8 +67,8 @@ class OneRow:
             with_energy,
             routing.thresholds.tolist(),
             route_of_class,
-            route_of_class == list(range(len(names))),
             None if quantile is None else np.broadcast_to(quantile, len(names)).tolist(),
+            np.zeros(len(names), dtype=np.float32),
         )
 
     def __call__(self, logits: NDArray[np.floating], profile: int) -> Readout | None:
@@ -79,17 +77,26 @@ class OneRow:
         if len(logits) != 1 or logits.dtype != np.float32:
             return None
         z = logits[0]
-        scaled = np.divide(z, self._temperature, dtype=np.float64)
-        if not _all(np.isfinite(scaled)):
+        # Not 0 but NaN where one of them is not finite; unlike the functions made for it, one call.
+        if z.dot(self._zeros) != 0.0:
             return None
+        scaled = np.divide(z, self._temperature, dtype=np.float64)
         if self._bias is not None:
             scaled += self._bias
-        probabilities = _softmax(scaled)
+        top = _max(scaled)
+        scaled -= top
+        probabilities = np.exp(scaled)
+        total = _sum(probabilities)
+        probabilities /= total
+        log_total = np.log(total)
         order = (-probabilities).argsort(kind="stable")
         ranked: list[float] = probabilities[order].tolist()
         names: list[str] = self._names[order].tolist()
         classes: list[int] = order.tolist()
-        energy = _energy(z, self._temperature) if self._with_energy else None
+        energy = None
+        if self._with_energy:
+            familiar = (log_total + top) * self._temperature
+            energy = float(familiar if self._bias is None else numerics.energy(logits, self._temperature)[0])
         sets = None if self._quantiles is None else _leading(ranked, classes, self._quantiles)
         route, confidence = self._candidate(probabilities, classes[0], ranked[0])
         threshold = self._thresholds[profile][route]
@@ -107,7 +114,7 @@ class OneRow:
             label=(classes[0],),
             confidence=(ranked[0],),
             margin=(ranked[0] - ranked[1],),
-            entropy=(_entropy(probabilities),),
+            entropy=(float(log_total - np.vecdot(probabilities, scaled)),),
             energy=None if energy is None else (energy,),
             sets=None if sets is None else ([names[place] for place in sets],),
             action=(action,),
@@ -119,8 +126,8 @@ class OneRow:
         )
 
     def _candidate(self, probabilities: Floats, label: int, confidence: float) -> tuple[int, float]:
-        if self._own_routes:
-            return label, min(confidence, 1.0)
+        if self._routing.own_routes:
+            return label, confidence
         grouping = self._routing.grouping
         by_route = np.add.reduceat(probabilities[grouping.columns], grouping.starts)
         np.minimum(by_route, 1.0, out=by_route)
@@ -133,28 +140,12 @@ class OneRow:
         return 2 <= len(spanned) <= self._routing.clarify and not all(isnan(thresholds[route]) for route in spanned)
 
 
-def _softmax(scaled: Floats) -> Floats:
-    e: Floats = np.exp(scaled - _max(scaled))
-    e /= _sum(e)
-    return e
-
-
-def _energy(z: NDArray[np.floating], temperature: float) -> float:
-    top = _max(z)
-    below = np.subtract(z, top, dtype=np.float64)
-    below /= temperature
-    return float(np.log(_sum(np.exp(below))) * temperature + top)
-
-
-def _entropy(probabilities: Floats) -> float:
-    return float(0.0 - np.vecdot(probabilities, np.log(np.maximum(probabilities, _TINY))))
-
-
 def _leading(ranked: Sequence[float], classes: Sequence[int], quantiles: Sequence[float]) -> Sequence[int]:
     """Places in the ranking whose mass before them is within the quantile of their class."""
     places, before = [], 0.0
     for place, probability in enumerate(ranked):
-        if min(before, 1.0) <= quantiles[classes[place]]:
+        if before <= quantiles[classes[place]]:
             places.append(place)
-        before += probability
+        # A sum that rounds above 1 would keep a class out of the set that holds every class.
+        before = min(before + probability, 1.0)
     return places

@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.numerics.activations import ACTIVATIONS
+from softgate.numerics.activations import ACTIVATIONS, softmax
 from softgate.numerics.confidence import energy, entropy, entropy_of_labels, margin, max_probability
+from softgate.numerics.partition import partition
 from softgate.numerics.selection import sample, top_k, top_p
 from softgate.numerics.temperature import apply_temperature
 from softgate.runtime.calibration import Calibration
 from softgate.runtime.card import MULTI_LABEL
 from softgate.types import Floats, Indices, Scores, View
+
+# Up to so many classes a batch is ranked at once, for its scores, its sets and its answers.
+MOST_RANKED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +61,44 @@ def score(
 ) -> Scores:
     """Scores of a batch of logits, shape (n_rows, n_classes), at a temperature, or one per label, and with a bias."""
     scaled = scale(logits, temperature=temperature, bias=bias)
-    finite = np.all(np.isfinite(scaled), axis=1)
+    finite = np.logical_and.reduce(np.isfinite(scaled), axis=1)
     # A row that is not finite is decided by that alone; zeros keep its NaN out of the arithmetic.
     safe = logits
-    if not finite.all():
+    if not np.logical_and.reduce(finite):
         safe, scaled = (np.where(finite[:, None], values, 0) for values in (logits, scaled))
     familiarity = None
-    if with_energy:
+    if activation == softmax.__name__:
+        parts = partition(scaled)
+        probabilities, spread = parts.probabilities, parts.entropy
+        if with_energy and bias is None:
+            assert isinstance(temperature, float), "Classes that exclude each other share a temperature."
+            familiarity = parts.log_sum * temperature
+    else:
+        probabilities = ACTIVATIONS[activation](scaled)
+        spread = (entropy_of_labels if activation == MULTI_LABEL else entropy)(probabilities)
+    if with_energy and familiarity is None:
         assert not isinstance(temperature, np.ndarray), "Labels with a temperature each have no energy in common."
         # Of the raw logits: a bias says how common a class is, not how familiar a row.
         familiarity = energy(safe, temperature)
-    probabilities = ACTIVATIONS[activation](scaled)
-    return Scores(
-        logits=logits,
-        finite=finite,
-        probabilities=probabilities,
-        label=probabilities.argmax(axis=1),
-        confidence=max_probability(probabilities),
-        margin=margin(probabilities),
-        entropy=(entropy_of_labels if activation == MULTI_LABEL else entropy)(probabilities),
-        energy=familiarity,
-    )
+    return _ranked(logits, finite, probabilities, spread, familiarity)
+
+
+def _ranked(
+    logits: NDArray[np.floating],
+    finite: NDArray[np.bool_],
+    probabilities: Floats,
+    spread: Floats,
+    familiarity: Floats | None,
+) -> Scores:
+    n_rows, n_classes = probabilities.shape
+    if not 1 < n_classes <= MOST_RANKED:
+        label, confidence, lead = probabilities.argmax(axis=1), max_probability(probabilities), margin(probabilities)
+        return Scores(logits, finite, probabilities, label, confidence, lead, spread, familiarity)
+    order = top_k(probabilities, n_classes)
+    rows, label = np.arange(n_rows), order[:, 0]
+    confidence = probabilities[rows, label]
+    lead = confidence - probabilities[rows, order[:, 1]]
+    return Scores(logits, finite, probabilities, label, confidence, lead, spread, familiarity, order)
 
 
 def show(scores: Scores, view: View, *, activation: str, bias: Floats | None = None) -> Shown:
@@ -87,8 +108,10 @@ def show(scores: Scores, view: View, *, activation: str, bias: Floats | None = N
         # Energy is a score at the fitted temperature, whatever the answer shows.
         scores = replace(warm, energy=scores.energy)
     probabilities = scores.probabilities
-    n_classes = probabilities.shape[1]
-    order = top_k(probabilities, n_classes if view.top_k is None else view.top_k)
+    if scores.order is not None:
+        order = scores.order[:, : view.top_k]
+    else:
+        order = top_k(probabilities, probabilities.shape[1] if view.top_k is None else view.top_k)
     keep = np.full(len(order), order.shape[1], dtype=np.intp)
     if view.top_p is None and view.select == "argmax":
         return Shown(scores, order, keep)
