@@ -188,8 +188,8 @@ class Panicking:
         self._classifier = classifier
         self._reads = reads
 
-    def matches(self, method: str, path: str) -> bool:
-        return True
+    def match(self, method: str, path: str) -> tuple[str, str | None]:
+        return "words", None
 
     def read(self, request: Request) -> Call:
         if self._reads:
@@ -217,7 +217,9 @@ class Scene:
         self.written: list[Answer] = []
 
     def ask(self) -> None:
-        whole = Whole("POST", "/", b"", [], None, None, keep_alive=True, body=BODY % 1)
+        route = self.edge.route("POST", PATH.decode())
+        assert route is not None
+        whole = Whole("POST", PATH.decode(), route, [], None, None, keep_alive=True, body=BODY % 1)
         self.edge.answer_whole(whole, lambda answer, _: self.written.append(answer))
 
 
@@ -249,10 +251,9 @@ def test_what_waits_when_the_time_for_requests_under_way_is_over_is_told_so(tmp_
     scene = Scene(Native(catalogue))
 
     async def play() -> None:
-        whole = Whole("POST", PATH.decode(), b"", [], None, None, keep_alive=True, body=BODY % 1)
         # The first runs; the second waits for it.
-        for _ in range(2):
-            scene.edge.answer_whole(whole, lambda answer, _: scene.written.append(answer))
+        scene.ask()
+        scene.ask()
         catalogue.close()
         while len(scene.written) < 2:
             await asyncio.sleep(0.01)

@@ -8,7 +8,6 @@ batch, has it scored and decided in one go, and counts it.
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,23 +44,36 @@ class Query:
 class Batch:
     """The logits of one run, scored and decided; read out once for all the requests that share it."""
 
-    def __init__(self, classifier: "Classifier", logits: NDArray[np.floating], profile: NDArray[np.intp] | int) -> None:
+    __slots__ = ("_classifier", "_logits", "_predictions", "_profile", "_readout")
+
+    def __init__(
+        self,
+        classifier: "Classifier",
+        logits: NDArray[np.floating],
+        profile: NDArray[np.intp] | int,
+        predictions: Predictions | None = None,
+    ) -> None:
+        """`predictions`: of these logits, where there are some already; else `profile` decides."""
         self._classifier = classifier
         self._logits = logits
         self._profile = profile
+        self._predictions = predictions
+        self._readout: Readout | None = None
 
-    @cached_property
+    @property
     def predictions(self) -> Predictions:
-        return self._classifier.decided(self._logits, self._profile)
+        if self._predictions is None:
+            self._predictions = self._classifier.decided(self._logits, self._profile)
+        return self._predictions
 
-    @cached_property
+    @property
     def readout(self) -> Readout:
         one = self._classifier.one_row
-        if one is not None and isinstance(self._profile, int) and "predictions" not in self.__dict__:
-            row = one(self._logits, self._profile)
-            if row is not None:
-                return row
-        return self._classifier.read_out(self.predictions)
+        if self._readout is None and self._predictions is None and one is not None and isinstance(self._profile, int):
+            self._readout = one(self._logits, self._profile)
+        if self._readout is None:
+            self._readout = self._classifier.read_out(self.predictions)
+        return self._readout
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +91,7 @@ class Part:
     @staticmethod
     def whole(classifier: "Classifier", predictions: Predictions) -> "Part":
         """Predictions that came another way, as all the rows of a batch."""
-        batch = Batch(classifier, predictions.scores.logits, 0)
-        batch.predictions = predictions
-        return Part(batch, 0, len(predictions))
+        return Part(Batch(classifier, predictions.scores.logits, 0, predictions), 0, len(predictions))
 
 
 class Classifier:

@@ -23,6 +23,7 @@ from softgate.types import Action, Floats, Reason
 MOST_CLASSES = 256
 
 # Reductions as functions: half the way of the methods of an array.
+_all: Callable[[NDArray[np.bool_]], np.bool_] = np.logical_and.reduce
 _sum: Callable[[Floats], np.float64] = np.add.reduce
 _max: Callable[[Floats], np.float64] = np.maximum.reduce
 
@@ -40,7 +41,6 @@ class OneRow:
     _route_of_class: Sequence[int]
     _quantiles: Sequence[float] | None
     """Of the prediction sets, one per class."""
-    _zeros: NDArray[np.float32]
 
     @staticmethod
     def fitting(
@@ -68,7 +68,6 @@ class OneRow:
             routing.thresholds.tolist(),
             route_of_class,
             None if quantile is None else np.broadcast_to(quantile, len(names)).tolist(),
-            np.zeros(len(names), dtype=np.float32),
         )
 
     def __call__(self, logits: NDArray[np.floating], profile: int) -> Readout | None:
@@ -77,8 +76,7 @@ class OneRow:
         if len(logits) != 1 or logits.dtype != np.float32:
             return None
         z = logits[0]
-        # Not 0 but NaN where one of them is not finite; unlike the functions made for it, one call.
-        if z.dot(self._zeros) != 0.0:
+        if not _all(np.isfinite(z)):
             return None
         scaled = np.divide(z, self._temperature, dtype=np.float64)
         if self._bias is not None:

@@ -18,7 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from softgate.web import errors
-from softgate.web.protocols import Answer
+from softgate.web.protocols import Answer, Protocol
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 Write: TypeAlias = Callable[[Answer, str], None]
@@ -47,7 +47,7 @@ class Whole:
 
     method: str
     path: str
-    query: bytes
+    route: "Route"
     headers: Headers
     peer: tuple[str, int] | None
     proxies: ProxyHeadersMiddleware | None
@@ -71,13 +71,21 @@ class Whole:
         return None if scope["client"] is None else scope["client"][0]
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a path leads: a protocol, and the model and version that it names."""
+
+    protocol: Protocol
+    model: str
+    version: str | None
+
+
 class Edge(Interface):
     """What this asks of the application."""
 
     max_body_bytes: int
-
-    def takes(self, method: str, path: str) -> bool:
-        """Whether `answer_whole` answers such requests."""
+    route: Callable[[str, str], Route | None]
+    """Of a method and a path; `answer_whole` answers where there is one."""
 
     def answer_whole(self, whole: Whole, write: Write) -> Any:
         """Answers a request whose body is there, now or later. The job under way, if there is one. Never raises."""
@@ -86,7 +94,7 @@ class Edge(Interface):
         """Notes a request whose client went away before its answer."""
 
 
-class Protocol(HttpToolsProtocol):
+class Http(HttpToolsProtocol):
     """
     Ignores a wish for another protocol, and says so by closing the connection after the answer.
 
@@ -158,10 +166,11 @@ class Protocol(HttpToolsProtocol):
         if length is None or length > min(LARGEST_WHOLE_BODY, edge.max_body_bytes):
             return None
         method, path = self.parser.get_method().decode("ascii"), url.decode("ascii", "replace")
-        if not edge.takes(method, path):
+        route = edge.route(method, path)
+        if route is None:
             return None
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        return Whole(method, path, b"", self.headers, self.client, proxies, keep_alive)
+        return Whole(method, path, route, self.headers, self.client, proxies, keep_alive)
 
     def _answer(self, whole: Whole) -> None:
         edge, _ = _edge(self.config)

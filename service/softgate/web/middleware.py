@@ -10,6 +10,7 @@ import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from random import getrandbits
 from typing import Any
 
@@ -19,7 +20,7 @@ from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, Unsuppor
 from softgate.policy.classifier import Part
 from softgate.runtime.batcher import Job
 from softgate.web import calls, errors
-from softgate.web.http import SWITCHING_KEY, Headers, Whole, Write
+from softgate.web.http import SWITCHING_KEY, Headers, Route, Whole, Write
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
 
@@ -56,6 +57,9 @@ class Edge:
         self._clock = clock
         self.max_body_bytes = max_body_bytes
         self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
+        # Clients ask for a few paths over and over; whoever makes up others only pushes them out.
+        self.route = lru_cache(maxsize=256)(self._find)
+        """The protocol that a path belongs to, with what the path names; None for a path of the API."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -74,13 +78,13 @@ class Edge:
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
-        protocol = self._protocol(scope["method"], scope["path"])
+        route = self.route(scope["method"], scope["path"])
         try:
-            if protocol is None:
+            if route is None:
                 await self._app(scope, receive, noting)
             else:
-                request = await read_request(scope, receive, limit=self.max_body_bytes, started=started)
-                await send_answer(await calls.answer(protocol, request, clock=self._clock), noting)
+                request = await read_request(scope, receive, route, limit=self.max_body_bytes, started=started)
+                await send_answer(await calls.answer(route.protocol, request, clock=self._clock), noting)
         except ClientGone:
             status = CLIENT_GONE
             self._counts.response(status)
@@ -88,13 +92,10 @@ class Edge:
             # The last handler: whatever got here is told as a problem and, where it is our fault, logged.
             problem = self._noted(exc, request_id)
             if status == 0:
-                refuse = self._protocols[0].refuse if protocol is None else protocol.refuse
+                refuse = self._protocols[0].refuse if route is None else route.protocol.refuse
                 await send_answer(refuse(problem, request_id=request_id), noting)
-        self._log(Asked(scope["method"], scope["path"], scope.get("client")), status, request_id, started)
-
-    def takes(self, method: str, path: str) -> bool:
-        """Whether `answer_whole` answers such requests."""
-        return self._protocol(method, path) is not None
+        if status >= self._least_logged_status:
+            self._log(Asked(scope["method"], scope["path"], scope.get("client")), status, request_id, started)
 
     def answer_whole(self, whole: Whole, write: Write) -> Job[Any, Part] | None:
         """
@@ -103,8 +104,7 @@ class Edge:
         The job under way, if there is one: whoever sets its `left` must call `lost`. Never raises.
         """
         started = self._clock()
-        protocol = self._protocol(whole.method, whole.path)
-        assert protocol is not None, "Only what is taken gets here."
+        protocol = whole.route.protocol
         request_id = _request_id(whole.headers)
 
         def done(found: bytes | BaseException) -> None:
@@ -115,9 +115,11 @@ class Edge:
             # Before it is sent: whoever has the answer finds it counted.
             self._counts.response(answer.status)
             write(answer, request_id)
-            self._log(whole, answer.status, request_id, started)
+            if answer.status >= self._least_logged_status:
+                self._log(whole, answer.status, request_id, started)
 
-        request = Request(whole.path, whole.query, _content_type(whole.headers), whole.body, started)
+        model, version = whole.route.model, whole.route.version
+        request = Request(model, version, b"", _content_type(whole.headers), whole.body, started)
         try:
             return calls.begin(protocol, request, clock=self._clock, done=done)
         except BaseException as exc:
@@ -128,12 +130,14 @@ class Edge:
     def lost(self, whole: Whole) -> None:
         """The client of a request that is taken went away before its answer."""
         self._counts.response(CLIENT_GONE)
-        self._log(whole, CLIENT_GONE, _request_id(whole.headers), self._clock())
+        if self._least_logged_status <= CLIENT_GONE:
+            self._log(whole, CLIENT_GONE, _request_id(whole.headers), self._clock())
 
-    def _protocol(self, method: str, path: str) -> Protocol | None:
+    def _find(self, method: str, path: str) -> Route | None:
         for protocol in self._protocols:
-            if protocol.matches(method, path):
-                return protocol
+            found = protocol.match(method, path)
+            if found is not None:
+                return Route(protocol, *found)
         return None
 
     def _noted(self, exc: BaseException, request_id: str) -> errors.Problem:
@@ -144,8 +148,6 @@ class Edge:
         return problem
 
     def _log(self, asked: "Asked | Whole", status: int, request_id: str, started: float) -> None:
-        if status < self._least_logged_status:
-            return
         seconds = self._clock() - started
         logger.info(
             "request",
@@ -172,10 +174,11 @@ class Asked:
         return None if self.peer is None else self.peer[0]
 
 
-async def read_request(scope: Scope, receive: Receive, *, limit: int, started: float) -> Request:
+async def read_request(scope: Scope, receive: Receive, route: Route, *, limit: int, started: float) -> Request:
     """What a protocol needs of a request. Raises what `read_body` raises."""
     body = await read_body(scope, receive, limit=limit)
-    return Request(scope["path"], scope["query_string"], _content_type(scope["headers"]), body, started)
+    content_type = _content_type(scope["headers"])
+    return Request(route.model, route.version, scope["query_string"], content_type, body, started)
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:

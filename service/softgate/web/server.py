@@ -15,7 +15,7 @@ from softgate.runtime.quota import usable_cpus
 from softgate.settings import Settings
 from softgate.web import logs
 from softgate.web.app import Parts, create_app
-from softgate.web.http import Protocol
+from softgate.web.http import Http
 from softgate.web.metrics.exposition import Exposition
 from softgate.web.metrics.layout import web_counts
 
@@ -87,7 +87,7 @@ def run(listener: socket.socket, board: Board, settings: Settings, *, worker: in
         uvicorn.Config(
             app,
             loop="uvloop",
-            http=Protocol,
+            http=Http,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -47,13 +47,12 @@ class Native:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    def matches(self, method: str, path: str) -> bool:
-        return method == "POST" and path.endswith("/predict") and PATH.fullmatch(path) is not None
+    def match(self, method: str, path: str) -> tuple[str, str | None] | None:
+        found = PATH.fullmatch(path) if method == "POST" else None
+        return None if found is None else (found[1], found[2])
 
     def read(self, request: Request) -> Call:
-        match = PATH.fullmatch(request.path)
-        assert match is not None, "Only a path that matched is read."
-        classifier = self._catalogue.find(match[1], match[2])
+        classifier = self._catalogue.find(request.model, request.version)
         asked, values = _asked(request, classifier)
         view = _view(asked)
         return Call(

@@ -13,7 +13,9 @@ from softgate.web.errors import Problem
 class Request:
     """A whole request, as the edge read it."""
 
-    path: str
+    model: str
+    version: str | None
+    """As its path names them."""
     query: bytes
     """What stands behind the question mark, still encoded."""
     content_type: bytes
@@ -46,8 +48,8 @@ class Answer:
 class Protocol(Interface):
     """A thin dialect over the one use case: decode and encode. The edge calls the classifier in between."""
 
-    def matches(self, method: str, path: str) -> bool:
-        """Whether a request is this protocol's; asked for every request, so it must be cheap."""
+    def match(self, method: str, path: str) -> tuple[str, str | None] | None:
+        """The model and the version that a path of this protocol names; None for all other paths."""
 
     def read(self, request: Request) -> Call:
         """What a request that matched asks for. Raises SoftgateError."""

@@ -39,13 +39,12 @@ class Rank:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
 
-    def matches(self, method: str, path: str) -> bool:
-        return method == "POST" and path.endswith("/rank") and PATH.fullmatch(path) is not None
+    def match(self, method: str, path: str) -> tuple[str, str | None] | None:
+        found = PATH.fullmatch(path) if method == "POST" else None
+        return None if found is None else (found[1], found[2])
 
     def read(self, request: Request) -> Call:
-        match = PATH.fullmatch(request.path)
-        assert match is not None, "Only a path that matched is read."
-        classifier = self._catalogue.find(match[1], match[2])
+        classifier = self._catalogue.find(request.model, request.version)
         asked = decode(_BODY, request.body, at="the body", known=RankBody.__struct_fields__)
         column = _column(asked.label, classifier)
         return Call(
