@@ -251,8 +251,11 @@ def targets(columns: Sequence[int], routing: Routing) -> Sequence[str]:
 
 def target(routing: Routing, action: int, route: int) -> str | None:
     """Where a decision sends its row; None for a clarifying question."""
-    if action == Action.ROUTE:
+    if action == _ROUTE:
         return routing.routes[route]
-    if action == Action.CLARIFY:
+    if action == _CLARIFY:
         return None
-    return routing.abstain if action == Action.ABSTAIN else routing.fallback
+    return routing.abstain if action == _ABSTAIN else routing.fallback
+
+
+_ROUTE, _CLARIFY, _ABSTAIN = int(Action.ROUTE), int(Action.CLARIFY), int(Action.ABSTAIN)

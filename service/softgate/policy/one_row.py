@@ -7,7 +7,7 @@ of a small classifier they take longer than everything else together, so here on
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isfinite, isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,13 @@ from softgate.types import Action, Floats, Reason
 # Loops over classes in Python overtake numpy's calls at about so many.
 MOST_CLASSES = 256
 
+# Sorting in Python overtakes numpy's calls at about so many.
+_FEW_CLASSES = 32
+_ROUTE, _FALLBACK, _ABSTAIN = int(Action.ROUTE), int(Action.FALLBACK), int(Action.ABSTAIN)
+_CONFIDENT, _BELOW_THRESHOLD = int(Reason.CONFIDENT), int(Reason.BELOW_THRESHOLD)
+_OUT_OF_SCOPE, _UNCALIBRATED = int(Reason.OUT_OF_SCOPE), int(Reason.UNCALIBRATED)
+
 # Reductions as functions: half the way of the methods of an array.
-_all: Callable[[NDArray[np.bool_]], np.bool_] = np.logical_and.reduce
 _sum: Callable[[Floats], np.float64] = np.add.reduce
 _max: Callable[[Floats], np.float64] = np.maximum.reduce
 
@@ -35,7 +40,7 @@ class OneRow:
     _temperature: float
     _bias: Floats | None
     _routing: Routing
-    _names: NDArray[np.object_]
+    _names: Sequence[str]
     _with_energy: bool
     _thresholds: Sequence[Sequence[float]]
     _route_of_class: Sequence[int]
@@ -49,7 +54,7 @@ class OneRow:
         temperature: float | Floats,
         bias: Floats | None,
         routing: Routing,
-        names: NDArray[np.object_],
+        names: Sequence[str],
         with_energy: bool,
     ) -> "OneRow | None":
         """None where this way is not the shorter one, or not the same."""
@@ -75,22 +80,23 @@ class OneRow:
         # Wider ones may leave the range when a temperature below 1 divides them.
         if len(logits) != 1 or logits.dtype != np.float32:
             return None
-        z = logits[0]
-        if not _all(np.isfinite(z)):
-            return None
-        scaled = np.divide(z, self._temperature, dtype=np.float64)
+        scaled = np.divide(logits[0], self._temperature, dtype=np.float64)
         if self._bias is not None:
             scaled += self._bias
         top = _max(scaled)
+        if not isfinite(top):
+            return None
         scaled -= top
         probabilities = np.exp(scaled)
         total = _sum(probabilities)
         probabilities /= total
+        classes, ranked = _ranked(probabilities)
+        # A logit of minus infinity leaves no other trace.
+        if ranked[-1] == 0.0 and not np.isfinite(scaled).all():
+            return None
         log_total = np.log(total)
-        order = (-probabilities).argsort(kind="stable")
-        ranked: list[float] = probabilities[order].tolist()
-        names: list[str] = self._names[order].tolist()
-        classes: list[int] = order.tolist()
+        labels = self._names
+        names = [labels[column] for column in classes]
         energy = None
         if self._with_energy:
             familiar = (log_total + top) * self._temperature
@@ -98,13 +104,15 @@ class OneRow:
         sets = None if self._quantiles is None else _leading(ranked, classes, self._quantiles)
         route, confidence = self._candidate(probabilities, classes[0], ranked[0])
         threshold = self._thresholds[profile][route]
-        action, reason = Action.FALLBACK, Reason.BELOW_THRESHOLD
+        action, reason = _FALLBACK, _BELOW_THRESHOLD
         if energy is not None and self._routing.gate is not None and energy < self._routing.gate:
-            action, reason = Action.ABSTAIN, Reason.OUT_OF_SCOPE
+            action, reason = _ABSTAIN, _OUT_OF_SCOPE
         elif confidence >= threshold:
-            action, reason = Action.ROUTE, Reason.CONFIDENT
+            action, reason = _ROUTE, _CONFIDENT
         elif sets is not None and self._asks_back([classes[place] for place in sets], profile):
             return None
+        if not self._routing.calibrated:
+            reason = _UNCALIBRATED
         return Readout(
             finite=(True,),
             shown=(names,),
@@ -116,7 +124,7 @@ class OneRow:
             energy=None if energy is None else (energy,),
             sets=None if sets is None else ([names[place] for place in sets],),
             action=(action,),
-            reason=(reason if self._routing.calibrated else Reason.UNCALIBRATED,),
+            reason=(reason,),
             route=(route,),
             route_confidence=(confidence,),
             threshold=(threshold,),
@@ -136,6 +144,16 @@ class OneRow:
         spanned = {self._route_of_class[column] for column in members}
         thresholds = self._thresholds[profile]
         return 2 <= len(spanned) <= self._routing.clarify and not all(isnan(thresholds[route]) for route in spanned)
+
+
+def _ranked(probabilities: Floats) -> tuple[Sequence[int], Sequence[float]]:
+    """Classes and their probabilities, most probable first, the lower index first among equals."""
+    if len(probabilities) > _FEW_CLASSES:
+        order = (-probabilities).argsort(kind="stable")
+        return order.tolist(), probabilities[order].tolist()
+    values: list[float] = probabilities.tolist()
+    classes = sorted(range(len(values)), key=values.__getitem__, reverse=True)
+    return classes, [values[column] for column in classes]
 
 
 def _leading(ranked: Sequence[float], classes: Sequence[int], quantiles: Sequence[float]) -> Sequence[int]:

@@ -6,7 +6,7 @@ requests that share it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from softgate.policy.scoring import Shown
 from softgate.types import Candidate, Decisions, Floats
 
 
-@dataclass(frozen=True, slots=True)
-class Readout:
+class Readout(NamedTuple):
     """One entry per row; those of rows that are not finite hold no meaning, but for the decision's."""
 
     finite: Sequence[bool]

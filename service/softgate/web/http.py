@@ -103,10 +103,20 @@ class Http(HttpToolsProtocol):
     """
 
     _switching = False
+    _idle_since: float | None = None
+    """The loop's time when the last answer was sent; None while a request is under way."""
 
     def data_received(self, data: bytes) -> None:
         if not self._switching:
             super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        # What else uvicorn prepares here is for the application, to which most requests do not get.
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         whole = self._whole()
@@ -118,6 +128,11 @@ class Http(HttpToolsProtocol):
                 queue: Any = self.pipeline
                 queue.appendleft((whole, self.app))
             return
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
         super().on_headers_complete()
         if self.parser.should_upgrade():
             self._switching = True
@@ -133,6 +148,8 @@ class Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
         cycles: list[Any] = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
         for whole in cycles:
             if isinstance(whole, Whole) and not whole.response_complete:
@@ -141,6 +158,35 @@ class Http(HttpToolsProtocol):
                     whole.job.left = True
                 edge, _ = _edge(self.config)
                 edge.lost(whole)
+
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_again(self.timeout_keep_alive)
+
+    def _unset_keepalive_if_required(self) -> None:
+        # One timer for a connection's life, not one for each of its requests.
+        self._idle_since = None
+
+    def _look_again(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """A connection on which there was no request for the time that it may be kept."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since is not None:
+            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+            if left > 0:
+                self._look_again(left)
+            else:
+                self.timeout_keep_alive_handler()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if not isinstance(cycle, Whole):

@@ -12,6 +12,7 @@ from softgate.types import Action, Reason, View
 
 _ACTIONS = [action.word for action in Action]
 _REASONS = [reason.word for reason in Reason]
+_NON_FINITE = int(Reason.NON_FINITE)
 _LINES = msgspec.json.Encoder()
 
 
@@ -76,7 +77,7 @@ def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, A
     decision: dict[str, Any] = {
         "action": _ACTIONS[action],
         "target": target(classifier.routing, action, readout.route[row]),
-        "confidence": readout.route_confidence[row] if readout.reason[row] != Reason.NON_FINITE else None,
+        "confidence": readout.route_confidence[row] if readout.reason[row] != _NON_FINITE else None,
         "threshold": threshold if threshold == threshold else None,  # noqa: PLR0124 - NaN stands for none
         "reason": _REASONS[readout.reason[row]],
     }
