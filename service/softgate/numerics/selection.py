@@ -23,6 +23,8 @@ Indices = NDArray[np.intp]
 
 # Below, sorting the whole row costs less than finding its best few first.
 _SORT_WHOLE_ROW_UP_TO = 1024
+# So many maxima cost less than sorting more classes than those.
+_PICK_UP_TO = 16
 
 
 def top_k(probabilities: Probabilities, k: int) -> Indices:
@@ -53,19 +55,37 @@ def top_k(probabilities: Probabilities, k: int) -> Indices:
     """
     if k < 1:
         raise ValueError(f"Expected k of at least 1; got {k}.")
-    n_rows, n_classes = probabilities.shape
-    if k >= n_classes or n_classes <= _SORT_WHOLE_ROW_UP_TO:
+    n_classes = probabilities.shape[1]
+    if n_classes <= _SORT_WHOLE_ROW_UP_TO:
         ranked: Indices = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
         return ranked
-    # argpartition alone would pick at random among classes tied at the edge. So take all that
-    # reach the k-th value, which may be more than k, and rank those few.
-    edge = np.partition(probabilities, n_classes - k, axis=1)[:, n_classes - k, None]
-    rows, columns = np.nonzero(probabilities >= edge)
-    # lexsort is stable and columns rise within a row: ties keep the lower index first.
-    order = np.lexsort((-probabilities[rows, columns], rows))
-    first = np.searchsorted(rows, np.arange(n_rows))
-    ranked = columns[order[first[:, None] + np.arange(k)]]
-    return ranked
+    return _largest(probabilities, k) if k <= _PICK_UP_TO else _ranking(probabilities)[:, :k]
+
+
+def _largest(probabilities: Probabilities, k: int) -> Indices:
+    """One maximum after the other, which finds the lower index first among equals."""
+    left, rows = probabilities.copy(), np.arange(len(probabilities))
+    found = np.empty((len(left), k), dtype=np.intp)
+    for rank in range(k):
+        np.argmax(left, axis=1, out=found[:, rank])
+        left[rows, found[:, rank]] = -np.inf
+    return found
+
+
+def _ranking(probabilities: Probabilities) -> Indices:
+    """All classes by a sort that is not stable but several times as fast; then the runs of equals are put in order."""
+    order = np.argsort(-probabilities, axis=1)
+    ranked = np.take_along_axis(probabilities, order, axis=1)
+    equal = ranked[:, 1:] == ranked[:, :-1]
+    for row in np.flatnonzero(equal.any(axis=1)).tolist():
+        in_run = np.zeros(len(order[row]), dtype=bool)
+        in_run[1:] = equal[row]
+        run = np.cumsum(~in_run)
+        in_run[:-1] |= equal[row]
+        places = np.flatnonzero(in_run)
+        tied = order[row, places]
+        order[row, places] = tied[np.lexsort((tied, run[places]))]
+    return order
 
 
 def top_p(ranked_probabilities: Probabilities, p: float) -> Indices:

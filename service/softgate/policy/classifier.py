@@ -257,7 +257,7 @@ class Classifier:
             parts.append(Part(batch, start, start + job.n_rows))
             start += job.n_rows
         if all(job.payload.counted for job in jobs):
-            if len(logits) <= FEW_ROWS:
+            if len(logits) <= FEW_ROWS and len(self.labels) <= MOST_RANKED:
                 self.monitor.readout(batch.readout)
             else:
                 self.monitor.predictions(batch.predictions)

@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.policy.decision import Routing, in_order
-from softgate.policy.scoring import Shown
-from softgate.types import Candidate, Decisions, Floats
+from softgate.policy.scoring import MOST_RANKED, Shown
+from softgate.types import Candidate, Decisions, Floats, Indices
 
 
 class Readout(NamedTuple):
     """One entry per row; those of rows that are not finite hold no meaning, but for the decision's."""
 
     finite: Sequence[bool]
-    shown: Sequence[Sequence[str]]
-    """Labels to show, most probable first."""
+    shown: Sequence[Sequence[str]] | Indices
+    """Labels to show, most probable first; of more than MOST_RANKED classes their columns, (n_rows, n_shown)."""
     probabilities: Sequence[Sequence[float]]
     """Of the labels shown."""
     label: Sequence[int]
@@ -50,7 +50,8 @@ def read_out(
     """`fitted`: probabilities at the fitted temperature, whatever is shown. `names`: the labels, shape (n_classes,)."""
     scores, order = shown.scores, shown.order
     rows = np.arange(len(order))[:, None]
-    labels, probabilities = names[order].tolist(), scores.probabilities[rows, order].tolist()
+    labels = names[order].tolist() if len(names) <= MOST_RANKED else order
+    probabilities = scores.probabilities[rows, order].tolist()
     if (shown.keep < order.shape[1]).any():
         keep = shown.keep.tolist()
         labels, probabilities = (

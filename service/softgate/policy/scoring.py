@@ -92,13 +92,21 @@ def _ranked(
 ) -> Scores:
     n_rows, n_classes = probabilities.shape
     if not 1 < n_classes <= MOST_RANKED:
-        label, confidence, lead = probabilities.argmax(axis=1), max_probability(probabilities), margin(probabilities)
+        label, confidence = probabilities.argmax(axis=1), max_probability(probabilities)
+        lead = margin(probabilities) if n_classes == 1 else confidence - _second(probabilities, label)
         return Scores(logits, finite, probabilities, label, confidence, lead, spread, familiarity)
     order = top_k(probabilities, n_classes)
     rows, label = np.arange(n_rows), order[:, 0]
     confidence = probabilities[rows, label]
     lead = confidence - probabilities[rows, order[:, 1]]
     return Scores(logits, finite, probabilities, label, confidence, lead, spread, familiarity, order)
+
+
+def _second(probabilities: Floats, label: Indices) -> Floats:
+    """The largest of each row but for its label's: two maxima take a tenth of the time of a partition."""
+    others = probabilities.copy()
+    others[np.arange(len(label)), label] = -1.0
+    return max_probability(others)
 
 
 def show(scores: Scores, view: View, *, activation: str, bias: Floats | None = None) -> Shown:

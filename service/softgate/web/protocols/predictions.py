@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from softgate.policy.classifier import Classifier, Part
 from softgate.policy.decision import target, targets
 from softgate.policy.readout import Readout
-from softgate.types import Action, Reason, View
+from softgate.types import Action, Indices, Reason, View
 
 _ACTIONS = [action.word for action in Action]
 _REASONS = [reason.word for reason in Reason]
 _NON_FINITE = int(Reason.NON_FINITE)
-_LINES = msgspec.json.Encoder()
+_ENCODER = msgspec.json.Encoder()
+_KEYS: WeakKeyDictionary[Classifier, NDArray[np.object_]] = WeakKeyDictionary()
 
 
 def prediction_objects(
@@ -33,7 +37,7 @@ def prediction_objects(
 
 def encode_lines(classifier: Classifier, part: Part, view: View) -> bytes:
     """A line of JSON for each row, of the very bytes that stand for it in an answer."""
-    return _LINES.encode_lines(prediction_objects(classifier, part, view))
+    return _ENCODER.encode_lines(prediction_objects(classifier, part, view))
 
 
 def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
         answer = {
             "label": classifier.labels[readout.label[row]],
             "confidence": readout.confidence[row],
-            "probabilities": dict(zip(shown, probabilities, strict=True)),
+            "probabilities": _by_label(classifier, shown, probabilities),
             "margin": readout.margin[row],
             "entropy": readout.entropy[row],
             "energy": None if readout.energy is None else readout.energy[row],
@@ -70,6 +74,20 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
         answer["labels"] = [classifier.labels[column] for column in held]
         answer["decision"]["targets"] = targets(held, classifier.routing)
     return answer
+
+
+def _by_label(classifier: Classifier, shown: Sequence[str] | Indices, probabilities: Sequence[float]) -> Any:
+    if not isinstance(shown, np.ndarray):
+        return dict(zip(shown, probabilities, strict=True))
+    # To look up and write thousands of labels takes longest, so they are JSON already, each behind a comma.
+    keys = _KEYS.get(classifier)
+    if keys is None:
+        keys = np.array([b",%b:" % _ENCODER.encode(label) for label in classifier.labels], dtype=object)
+        _KEYS[classifier] = keys
+    pieces = [b""] * (2 * len(shown))
+    pieces[::2] = keys[shown].tolist()
+    pieces[1::2] = _ENCODER.encode(probabilities)[1:-1].split(b",")
+    return msgspec.Raw(b"{%b}" % b"".join(pieces)[1:])
 
 
 def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:
