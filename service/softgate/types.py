@@ -26,6 +26,10 @@ class ModelFiles:
     external: Mapping[str, bytes] = field(default_factory=dict)
     """Of the files beside it that hold its weights, by name."""
 
+    @property
+    def n_bytes(self) -> int:
+        return len(self.content) + sum(map(len, self.external.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:

@@ -31,7 +31,7 @@ class Catalogue:
         """Load, warm and check every bundle; blocks. Raises the ModelError of the first that fails."""
         for name, bundle in self.bundles.items():
             try:
-                model = Model(bundle, threads=threads)
+                model = Model(bundle, threads=threads, clock=clock)
             except SoftgateError as exc:
                 self.waiting[name] = str(exc)
                 raise

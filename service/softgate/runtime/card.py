@@ -74,6 +74,10 @@ class ServingCard:
     max_queue: int
     run_on: str
     """One of RUN_ON."""
+    max_padded_tokens: int = 4096
+    """Most tokens in one call of the graph, padding counted."""
+    threads: int = 0
+    """That one run is shared among; 0: as many as pay, of those there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,8 @@ def _serving(table: Table) -> ServingCard:
         max_batch=table.integer("max_batch", 32, low=1, high=65_536),
         max_delay_ms=table.number("max_delay_ms", 0.0, low=0.0, high=1000.0),
         max_queue=table.integer("max_queue", 1024, low=1, high=1_000_000),
+        max_padded_tokens=table.integer("max_padded_tokens", 4096, low=1, high=10**9),
+        threads=table.integer("threads", 0, low=0, high=1024),
     )
     table.finish()
     return card

@@ -5,8 +5,10 @@ Two steps, so that every worker serves the very bytes that were verified once: `
 files and starts nothing; `Model` loads a session from those bytes, warms it and replays the golden rows.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +31,18 @@ from softgate.runtime.golden import Golden, compare, read_golden
 from softgate.runtime.inputs import INPUTS, Input
 from softgate.runtime.labels import calibrated_names, check_names, read_labels
 from softgate.runtime.outputs import Head
+from softgate.runtime.pace import Pace
 from softgate.runtime.plausibility import Doubt, doubts
+from softgate.runtime.runner import Runner
 from softgate.runtime.session import Session
+from softgate.runtime.settle import settle
 from softgate.types import ModelFiles, Rows, TensorSpec
 
 CARD = "classifier.toml"
 # Enough that what holds for all of them is no accident.
 SAMPLE_ROWS = 8
+# To see whether one thread would do; it takes half a second.
+MOST_BYTES_LOADED_TWICE = 200 * 10**6
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,43 +140,54 @@ def calibration_beside(bundle: Bundle) -> Calibration | None:
 class Model:
     """A bundle with its session: rows in, logits out. Ready once made: warmed, and its golden rows replayed."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, tried: bool = True) -> None:
+    def __init__(
+        self, bundle: Bundle, *, threads: int, tried: bool = True, clock: Callable[[], float] | None = None
+    ) -> None:
         """
+        `threads` is the most that one run is shared among, unless the card pins it.
+
+        With a `clock` it is measured whether so many pay, and what a call of the graph costs; without one neither is.
         `tried=False` loads the graph and runs nothing, for whoever has its logits already.
 
         Raises ModelError, its message starting with the model's folder.
         """
         try:
-            self._load(bundle, threads)
+            self._load(bundle, bundle.card.serving.threads or threads)
             if tried:
-                self._warm()
+                self._warm(clock)
         except SoftgateError as exc:
             raise type(exc)(f"{bundle.folder}: {exc}") from exc
 
     def _load(self, bundle: Bundle, threads: int) -> None:
         card = bundle.card
         self.bundle = bundle
-        self._session = Session(bundle.model.content, external=bundle.model.external, threads=threads)
-        self.input: Input = INPUTS[card.input.kind].build(
-            self._session.inputs, card.input.keys, tokenizer=bundle.tokenizer
-        )
-        self.fixed_batch = _fixed_batch(self._session.inputs)
+        session = Session(bundle.model.content, external=bundle.model.external, threads=threads)
+        self.input: Input = INPUTS[card.input.kind].build(session.inputs, card.input.keys, tokenizer=bundle.tokenizer)
         self._head = Head(
-            self._session.outputs,
+            session.outputs,
             kind=card.output.kind,
             tensor=card.output.tensor,
             labels=bundle.labels,
             independent=card.multi_label,
         )
+        self._runner = Runner(
+            session,
+            self.input,
+            self._head,
+            max_rows=card.serving.max_batch,
+            max_padded_tokens=card.serving.max_padded_tokens,
+        )
+        self.fixed_batch = self._runner.fixed_batch
         self.has_energy = self._head.has_energy
         self.one_logit = self._head.one_logit
         self.doubts: tuple[Doubt, ...] = ()
         """What of the card may not fit the graph; what certainly does not is refused."""
+        self.pace = Pace(threads)
 
     @property
     def inputs(self) -> Sequence[TensorSpec]:
         """What the graph takes."""
-        return self._session.inputs
+        return self._runner.session.inputs
 
     @property
     def output(self) -> str:
@@ -178,34 +196,21 @@ class Model:
 
     def logits(self, rows: Rows) -> NDArray[np.floating]:
         """Shape (n_rows, n_classes). Raises EngineFailed, and InvalidInput for what only the input's work can tell."""
-        return self._head.logits(self.values(rows))
+        return self._head.logits(self._runner.values(rows))
 
-    def values(self, rows: Rows) -> NDArray[np.floating]:
-        """The output as the graph gives it, shape (n_rows, n_columns), at most `max_batch` rows at a time."""
-        step = self.fixed_batch or self.bundle.card.serving.max_batch
-        if len(rows) <= step:
-            return self._run(rows)
-        parts = [self._run(Rows(rows.values[start : start + step])) for start in range(0, len(rows), step)]
-        return np.concatenate(parts)
+    def logits_together(self, rows: Rows) -> NDArray[np.floating]:
+        """The same with as many rows in a call as it may hold, however much padding that takes."""
+        return self._head.logits(self._runner.values(rows, call_cost_in_tokens=math.inf))
 
-    def _run(self, rows: Rows) -> NDArray[np.floating]:
-        n_rows = len(rows)
-        if self.fixed_batch is not None and n_rows < self.fixed_batch:
-            # The graph takes no fewer: the last row stands in for those that are not there.
-            rows = Rows.join([rows, *[Rows(rows.values[-1:])] * (self.fixed_batch - n_rows)])
-        (output,) = self._session.run([self._head.spec.name], self.input.feed(rows))
-        values = self._head.values(output)
-        if len(values) != len(rows):
-            raise GraphInvalid(f"The graph gave {len(values)} rows for {len(rows)}.")
-        return values[:n_rows]
-
-    def _warm(self) -> None:
+    def _warm(self, clock: Callable[[], float] | None) -> None:
         samples = self.input.samples(SAMPLE_ROWS)
         if samples is not None:
             self.doubts = self._try(samples)
             wrong = [str(doubt) for doubt in self.doubts if doubt.certain]
             if wrong:
                 raise GraphInvalid(" ".join(wrong))
+            if clock is not None and not self.doubts:
+                self._measure(clock)
         golden = self.bundle.golden
         if golden is not None:
             try:
@@ -214,32 +219,26 @@ class Model:
                 raise GoldenMismatch(f"The golden rows do not fit the graph: {exc}") from exc
             compare(golden, self.logits(rows), self.bundle.labels)
 
+    def _measure(self, clock: Callable[[], float]) -> None:
+        threads, serving, model = self.pace.threads, self.bundle.card.serving, self.bundle.model
+        has_choice = threads > 1 and not serving.threads and model.n_bytes <= MOST_BYTES_LOADED_TWICE
+        one = partial(Session, model.content, external=model.external, threads=1) if has_choice else None
+        self.pace = settle(self._runner, self.input, threads=threads, one=one, max_rows=serving.max_batch, clock=clock)
+
     def _try(self, samples: Sequence[Any]) -> tuple[Doubt, ...]:
         """Run made-up rows: one, two and all. Raises EngineFailed where one runs and two do not."""
-        check = self.input.check
+        check, values = self.input.check, partial(self._runner.values, call_cost_in_tokens=math.inf)
         try:
-            self.values(check(samples[:1]))
+            values(check(samples[:1]))
         except MemoryExhausted:
             raise
         except EngineFailed as exc:
             # A category or an index that the graph does not know: real rows may well run.
             remedy = "Golden rows would tell whether real ones run."
             return (Doubt("made_up_rows_fail", str(exc), remedy, certain=False),)
-        self.values(check(samples[:2]))
-        values = self.values(check(samples))
-        return doubts(values, kind=self.bundle.card.output.kind, columns=self._head.columns(values))
-
-
-def _fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
-    """How many rows the graph takes at a time, None where it may be any number. Raises GraphInvalid."""
-    sizes = {spec.shape[0] for spec in specs if spec.shape}
-    if len(sizes) != 1 or any(not spec.shape for spec in specs):
-        named = ", ".join(map(str, specs))
-        raise GraphInvalid(f"The graph takes {named}; wanted a first axis that is the batch, of one size for all.")
-    size = sizes.pop()
-    if size == 0:
-        raise GraphInvalid(f"The graph takes {', '.join(map(str, specs))}: no row at a time; wanted at least one.")
-    return size
+        values(check(samples[:2]))
+        found = values(check(samples))
+        return doubts(found, kind=self.bundle.card.output.kind, columns=self._head.columns(found))
 
 
 def _version(folder: Path, card: Card) -> str:

@@ -33,6 +33,8 @@ _DTYPES: Mapping[str, np.dtype[np.generic]] = {
 # How the engine says that it could not allocate.
 _NO_MEMORY = re.compile(r"bad_alloc|bad allocation|failed to allocate", re.IGNORECASE)
 _ELSEWHERE = b"location"
+_GIVES_BACK = ort.RunOptions()
+_GIVES_BACK.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 _NO_LOCALE = "Failed to construct locale"
 # What a ZipMap gives: one map per row, from class to number.
 _MAPS: Mapping[str, np.dtype[np.generic]] = {
@@ -71,10 +73,16 @@ class Session:
         self.inputs = [_spec(tensor) for tensor in self._session.get_inputs()]
         self.outputs = [_output_spec(tensor) for tensor in self._session.get_outputs()]
 
-    def run(self, outputs: Sequence[str], feed: Mapping[str, NDArray[np.generic]]) -> Sequence[Any]:
-        """The outputs named, in order: arrays, or a list of maps for a ZipMap. Raises EngineFailed."""
+    def run(
+        self, outputs: Sequence[str], feed: Mapping[str, NDArray[np.generic]], *, keeps_memory: bool = True
+    ) -> Sequence[Any]:
+        """
+        The outputs named, in order: arrays, or a list of maps for a ZipMap. Raises EngineFailed.
+
+        What a run allocates is kept for the next, however large; without `keeps_memory` it is given back at the end.
+        """
         try:
-            found: Sequence[Any] = self._session.run(outputs, feed)
+            found: Sequence[Any] = self._session.run(outputs, feed, None if keeps_memory else _GIVES_BACK)
         except Exception as exc:
             kind = MemoryExhausted if _NO_MEMORY.search(str(exc)) else EngineFailed
             raise kind(f"onnxruntime failed while it ran the graph: {_without_values(exc)}") from exc

@@ -116,7 +116,8 @@ def _large_logits(subject: Subject) -> Iterator[Line]:
 
 
 def _batch(subject: Subject) -> Iterator[Line]:
-    whole = subject.probabilities(_safe(subject.logits(subject.samples)))
+    rows = subject.model.input.check(subject.samples)
+    whole = subject.probabilities(_safe(subject.model.logits_together(rows)))
     alone = subject.probabilities(_safe(np.concatenate([subject.logits([row]) for row in subject.samples])))
     worst = float(np.abs(whole - alone).max())
     told = f"A batch of {len(whole)} differs from {len(whole)} single rows by {worst:.1e}"

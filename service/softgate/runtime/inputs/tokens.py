@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from softgate.errors import CardInvalid, InvalidInput, SoftgateError
 from softgate.runtime.inputs.strings import check_text, made_up
 from softgate.types import Rows, TensorSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 
 class TokenInput:
@@ -61,22 +64,33 @@ class TokenInput:
 
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
         """Raises InvalidInput for a text that the tokenizer has no token for."""
+        return self.padded(self.encode(rows))
+
+    def encode(self, rows: Rows) -> "Sequence[Encoding]":
+        """The tokens of each row. Raises what `feed` raises."""
         texts = [tuple(row) if isinstance(row, list) else row for row in rows.values]
         with _raised_as(InvalidInput, "Expected texts that tokenizer.json can encode; it failed on one of them."):
-            encodings = self._encode(texts)
-        # A text without a single token is still a row: it holds one pad.
-        width = self._width or max(1, *(len(encoding.ids) for encoding in encodings))
-        return {spec.name: self._padded(role, spec, encodings, width) for role, spec in self._specs.items()}
+            encodings: Sequence[Encoding] = self._encode(texts)
+        return encodings
+
+    def width(self, encoding: "Encoding") -> int:
+        """How many tokens a row is, alone; one without a token is still a row: it holds one pad."""
+        return self._width or max(1, len(encoding))
+
+    def padded(self, encodings: "Sequence[Encoding]") -> Mapping[str, NDArray[np.generic]]:
+        """The feed of these rows, each padded to the longest of them."""
+        width = max(map(self.width, encodings))
+        return {spec.name: self._filled(role, spec, encodings, width) for role, spec in self._specs.items()}
 
     def samples(self, n_rows: int) -> Sequence[str]:
         return made_up(n_rows)
 
-    def _padded(self, role: str, spec: TensorSpec, encodings: Sequence[Any], width: int) -> NDArray[np.generic]:
-        padded = np.full((len(encodings), width), self._fill[role], dtype=spec.dtype)
+    def _filled(self, role: str, spec: TensorSpec, encodings: "Sequence[Encoding]", width: int) -> NDArray[np.generic]:
+        filled = np.full((len(encodings), width), self._fill[role], dtype=spec.dtype)
         for row, encoding in enumerate(encodings):
             tokens = _ROLES[role](encoding)
-            padded[row, width - len(tokens) if self._left else 0 :][: len(tokens)] = tokens
-        return padded
+            filled[row, width - len(tokens) if self._left else 0 :][: len(tokens)] = tokens
+        return filled
 
 
 @contextmanager
