@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0: any free one")] = 8080
     workers: Annotated[int, Field(ge=1, le=256, description="processes that share the listening socket")] = 1
     threads: Annotated[
-        int, Field(ge=0, le=256, description="threads per graph; 0: the CPUs of the quota / workers")
+        int, Field(ge=0, le=256, description="most threads per graph; 0: the CPUs of the quota / workers")
     ] = 0
     max_body_bytes: Annotated[int, Field(ge=1024, description="largest request body")] = 4 * 1024 * 1024
     max_rows: Annotated[int, Field(ge=1, description="most rows in one request")] = 1024

@@ -67,6 +67,7 @@ def _rows(found: Inspection) -> list[tuple[str, str]]:
         (f"time, batch {n_rows}", f"{duration.shown(seconds)}, {duration.shown(seconds / int(n_rows))} per row")
         for n_rows, seconds in found.seconds.items()
     ]
+    rows += [] if found.threads is None else [("threads", f"{found.threads}, of as many as there are CPUs")]
     rows += [("custom operators", ", ".join(found.foreign_operators))] if found.foreign_operators else []
     rows += [("external data", ", ".join(found.external_data))] if found.external_data else []
     return rows

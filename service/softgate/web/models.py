@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from softgate.policy.catalogue import Catalogue
+from softgate.runtime.pace import Pace
 from softgate.runtime.repository import Bundle
 from softgate.web.schema.models import Calibration, Model, ModelList, ModelSummary
 from softgate.web.schema.problems import problems, without_input
@@ -27,6 +28,8 @@ def routes(catalogue: Catalogue) -> APIRouter:
 
 
 def _summary(catalogue: Catalogue, bundle: Bundle) -> ModelSummary:
+    classifier = catalogue.classifiers.get(bundle.name)
+    pace = None if classifier is None else classifier.model.pace
     return ModelSummary(
         name=bundle.name,
         version=bundle.version,
@@ -34,9 +37,15 @@ def _summary(catalogue: Catalogue, bundle: Bundle) -> ModelSummary:
         input=bundle.card.input.kind,
         activation=bundle.card.activation,
         n_labels=len(bundle.labels),
-        runs_on=catalogue.classifiers[bundle.name].runs_on if bundle.name in catalogue.classifiers else None,
+        runs_on=None if classifier is None else classifier.runs_on,
+        threads=None if pace is None else pace.threads,
+        microseconds_per_row=None if pace is None else _microseconds_per_row(pace),
         calibration=None if bundle.calibration is None else bundle.calibration.id,
     )
+
+
+def _microseconds_per_row(pace: Pace) -> dict[str, float]:
+    return {str(rows): round(seconds / rows * 1e6, 1) for rows, seconds in pace.seconds.items()}
 
 
 def _model(catalogue: Catalogue, bundle: Bundle) -> Model:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
 from softgate.runtime.calibration import sha256
+from softgate.runtime.pace import threads_pay
 from softgate.runtime.plausibility import Looks, looks
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import SAMPLE_ROWS
@@ -84,6 +85,8 @@ class Inspection:
     """Names found in the graph, in the order of its columns."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Median time of a run, by its number of rows."""
+    threads: int | None = None
+    """That a served run would be shared among here; None: it was not run."""
     notes: Sequence[str] = ()
 
     @property
@@ -146,8 +149,10 @@ def inspect(path: str) -> Iterator[Mapping[str, Any]]:
         note = "It uses custom operators, of which softgate loads no library: export the model without them."
         yield asdict(replace(found, notes=[*found.notes, note]))
         return
-    session = Session(content, external=external, threads=usable_cpus())
-    yield asdict(_of_session(found, facts, session))
+    one = Session(content, external=external, threads=1)
+    cpus = usable_cpus()
+    sessions = {1: one} if cpus == 1 else {1: one, cpus: Session(content, external=external, threads=cpus)}
+    yield asdict(_of_session(found, facts, sessions))
 
 
 def _read(path: Path) -> bytes:
@@ -178,15 +183,23 @@ def _of_file(path: Path, content: bytes, facts: GraphFacts) -> Inspection:
     )
 
 
-def _of_session(found: Inspection, facts: GraphFacts, session: Session) -> Inspection:
+def _of_session(found: Inspection, facts: GraphFacts, sessions: Mapping[int, Session]) -> Inspection:
+    """`sessions` by their threads: one, and as many as there are CPUs."""
+    session, most = sessions[1], max(sessions)
     notes: list[str] = []
+    threads = None
     sizes = {spec.shape[0] for spec in session.inputs if spec.shape}
     batch = sizes.pop() if len(sizes) == 1 else None
     answers: Sequence[Any] = [None] * len(session.outputs)
-    seconds = {}
+    seconds: Mapping[str, float] = {}
     try:
         answers = run(session, facts, batch or SAMPLE_ROWS)
-        seconds = {str(rows): seconds_of_a_run(session, facts, rows) for rows in BATCHES if batch in (None, rows)}
+        taken = {
+            threads: {str(rows): seconds_of_a_run(each, facts, rows) for rows in BATCHES if batch in (None, rows)}
+            for threads, each in sessions.items()
+        }
+        threads = most if threads_pay(one=list(taken[1].values()), more=list(taken[most].values())) else 1
+        seconds = taken[threads]
     except EngineFailed as exc:
         notes.append(f"It was not run: {exc}")
     ends = {ending.output: ending for ending in facts.endings}
@@ -194,7 +207,15 @@ def _of_session(found: Inspection, facts: GraphFacts, session: Session) -> Inspe
         _output(spec, ends.get(spec.name), answer) for spec, answer in zip(session.outputs, answers, strict=True)
     ]
     inputs = [Tensor(spec.name, _type(spec), spec.shape) for spec in session.inputs]
-    seen = replace(found, inputs=inputs, outputs=outputs, batch=batch, seconds=seconds, notes=[*found.notes, *notes])
+    seen = replace(
+        found,
+        inputs=inputs,
+        outputs=outputs,
+        batch=batch,
+        seconds=seconds,
+        threads=threads,
+        notes=[*found.notes, *notes],
+    )
     return replace(seen, labels=_labels(seen, facts, answers, session.outputs))
 
 

@@ -15,6 +15,11 @@ class ModelSummary(Exact):
     activation: str
     n_labels: int
     runs_on: Annotated[str | None, Field(description="loop or thread; null until it is ready.")]
+    threads: Annotated[int | None, Field(description="That share one run of the graph; null until it is ready.")]
+    microseconds_per_row: Annotated[
+        dict[str, float] | None,
+        Field(description="Of made-up rows, by their number in a run, measured at the start; null until it is ready."),
+    ]
     calibration: str | None
 
 
