@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,17 @@ def test_everything_is_ready_once_it_is_loaded(folder: Path) -> None:
     assert models.waiting == {}
     assert [models.find(name).name for name in ("words", "numbers")] == ["words", "numbers"]
     assert models.find("words", "1") is models.find("words")
+    models.close()
+
+
+def test_a_model_is_measured_as_it_is_loaded(folder: Path) -> None:
+    models = catalogue(folder)
+
+    models.load(threads=2, clock=time.perf_counter, max_rows=8)
+
+    for name in ("words", "numbers"):
+        pace = models.find(name).model.pace
+        assert (pace.threads, list(pace.seconds)) == (1, [1, 32])
     models.close()
 
 

@@ -56,6 +56,8 @@ risk = 0.3
 max_batch = 8
 max_delay_ms = 2.5
 max_queue = 16
+max_padded_tokens = 2000
+threads = 2
 [monitoring]
 alarm_every = 500
 """
@@ -97,7 +99,9 @@ def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
         routes={"transfer": "banking"},
         profiles={"high_risk": Profile(precision=0.99, risk=0.2), "screening": Profile(precision=0.9, risk=0.3)},
     )
-    assert card.serving == ServingCard(max_batch=8, max_delay_ms=2.5, max_queue=16, run_on="auto")
+    assert card.serving == ServingCard(
+        max_batch=8, max_delay_ms=2.5, max_queue=16, run_on="auto", max_padded_tokens=2000, threads=2
+    )
 
 
 def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) -> None:
@@ -120,7 +124,9 @@ def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) ->
         routes={},
         profiles={},
     )
-    assert card.serving == ServingCard(max_batch=32, max_delay_ms=0.0, max_queue=1024, run_on="auto")
+    assert card.serving == ServingCard(
+        max_batch=32, max_delay_ms=0.0, max_queue=1024, run_on="auto", max_padded_tokens=4096, threads=0
+    )
 
 
 def test_the_raw_values_hold_no_default(tmp_path: Path) -> None:
@@ -187,6 +193,11 @@ def test_a_mistake_in_what_a_card_must_say_is_named_once(old: str, new: str, mes
         ),
         ("[serving]\nmax_batch = 0", "serving.max_batch: got 0, wanted an integer from 1 to 65536."),
         ("[serving]\nmax_delay_ms = -1", "serving.max_delay_ms: got -1, wanted a number from 0 to 1000."),
+        (
+            "[serving]\nmax_padded_tokens = 0",
+            "serving.max_padded_tokens: got 0, wanted an integer from 1 to 1000000000.",
+        ),
+        ("[serving]\nthreads = -1", "serving.threads: got -1, wanted an integer from 0 to 1024."),
         ("[serving]\nmax_queue = 1.5", "serving.max_queue: got 1.5, wanted an integer from 1 to 1000000."),
         ("[monitoring]\nalarm_every = 3", "monitoring.alarm_every: got 3, wanted an integer from 100 to 1000000000."),
         ("priority = 'a'", "routing.priority: got 'a', wanted a list of different strings."),

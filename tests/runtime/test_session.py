@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from onnx import TensorProto, helper
 
-from graphs import bag_of_words, linear, picky, zipped
+from graphs import bag_of_words, graph, linear, picky, tensor, zipped
 from softgate.errors import EngineFailed, GraphInvalid
 from softgate.runtime.session import Session
 from softgate.types import TensorSpec
@@ -69,6 +69,30 @@ def test_a_session_starts_as_many_threads_as_asked_for(threads: int) -> None:
     # The caller's thread is the first of them.
     assert len(os.listdir("/proc/self/task")) - before == threads - 1
     assert kept.inputs
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_large_run_keeps_its_memory_or_gives_it_back(*, keeps: bool) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["features", "weights"], ["wide"]),
+        helper.make_node("Exp", ["wide"], ["more"]),
+        helper.make_node("ReduceMax", ["more"], ["logits"], axes=[1]),
+    ]
+    sources, results = [tensor("features", np.float32, "n", 1)], [tensor("logits", np.float32, "n", 1)]
+    session = Session(graph(nodes, sources, results, {"weights": np.ones((1, 2048), np.float32)}), threads=1)
+    # What the first run of all allocates is never given back.
+    session.run(["logits"], {"features": np.zeros((1, 1), np.float32)})
+    before = resident_mb()
+
+    # 160 MB in between.
+    session.run(["logits"], {"features": np.zeros((20_000, 1), np.float32)}, keeps_memory=keeps)
+
+    assert (resident_mb() - before > 100) == keeps
 
 
 @pytest.mark.parametrize("model", [b"", b"garbage", EYE[:60], EYE[:-1], b"\x00" * 100])

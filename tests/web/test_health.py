@@ -17,6 +17,18 @@ def test_a_server_is_ready_when_its_models_are(server: Served) -> None:
     assert server.client.get("/readyz?verbose").json() == {"status": "ok", "models": states}
 
 
+def test_a_ready_model_says_where_and_how_fast_it_runs(server: Served) -> None:
+    listed = {model["name"]: model for model in server.client.get("/v1/models").json()["models"]}
+
+    assert {name: (listed[name]["runs_on"], listed[name]["threads"]) for name in ("words", "identity")} == {
+        "words": ("thread", 1),
+        "identity": ("loop", 1),
+    }
+    for name in ("words", "identity"):
+        assert list(listed[name]["microseconds_per_row"]) == ["1", "32"]
+        assert all(0 < taken < 1e5 for taken in listed[name]["microseconds_per_row"].values())
+
+
 def test_while_a_model_loads_the_server_lives_and_says_what_is_missing(tmp_path: Path) -> None:
     write_text_model(tmp_path / "a", name="quick")
     write_model(tmp_path / "b", slow(seconds_hint=2), name="slow")

@@ -41,7 +41,13 @@ def test_json_holds_every_field(path: Path, capsys: pytest.CaptureFixture[str]) 
 
     found = told(path, capsys, model)
 
-    assert list(found) == [*(field.name for field in fields(Inspection)), "answer", "activation", "n_classes"]
+    assert list(found) == [
+        *(field.name for field in fields(Inspection)),
+        "answer",
+        "activation",
+        "n_classes",
+        "runs_on",
+    ]
     assert (found["file"], found["size_bytes"], found["sha256"]) == ("graph.onnx", len(model), sha256(model))
     assert found["inputs"] == [{"name": "features", "type": "float32", "shape": [None, 4]}]
     assert (found["answer"], found["activation"], found["n_classes"]) == ("probabilities", "softmax", 4)
@@ -68,6 +74,14 @@ def test_names_of_classes_are_found(path: Path, capsys: pytest.CaptureFixture[st
 def test_a_fixed_batch_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert told(path, capsys, bag_of_words())["batch"] is None
     assert told(path, capsys, one_row(4))["notes"]
+
+
+def test_where_it_would_run_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small, words, failing = (told(path, capsys, model) for model in (softmax_of(4), bag_of_words(), one_row(4)))
+
+    assert (small["runs_on"], small["threads"]) == ("loop", 1)
+    assert (words["runs_on"], words["threads"]) == ("thread", 1)
+    assert (failing["runs_on"], failing["threads"]) == (None, None)
 
 
 def test_external_data_is_told_and_not_followed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +121,7 @@ def test_the_table_says_the_same(path: Path, capsys: pytest.CaptureFixture[str])
         "classes 4, not named",
         "batch any number of rows",
         "time, batch 32",
+        "runs on the event loop; threads: 1",
     ):
         assert words in shown
 

@@ -10,18 +10,20 @@ from rich.text import Text
 
 from softgate.commands.screen import aside, console, megabytes, plain
 from softgate.errors import GraphInvalid
+from softgate.runtime.card import LOOP, THREAD
 from softgate.runtime.contained import Limits, contained
 from softgate.workbench import duration
 from softgate.workbench.inspect import Inspection, Output, of_json
 from softgate.workbench.template import shown
 
 NOTE_MARGIN = 6
+RUNS_ON = {LOOP: "the event loop", THREAD: "a thread of its own"}
 
 
 def run(path: Path, *, memory_mb: int, seconds: float, as_json: bool) -> None:
     found = inspect(path, Limits(memory_mb * 2**20, seconds))
     if as_json:
-        settled = {"activation": found.activation, "n_classes": found.n_classes}
+        settled = {"activation": found.activation, "n_classes": found.n_classes, "runs_on": found.runs_on}
         answer = None if found.answer is None else found.answer.name
         sys.stdout.write(json.dumps({**asdict(found), "answer": answer, **settled}, indent=1) + "\n")
     else:
@@ -67,7 +69,8 @@ def _rows(found: Inspection) -> list[tuple[str, str]]:
         (f"time, batch {n_rows}", f"{duration.shown(seconds)}, {duration.shown(seconds / int(n_rows))} per row")
         for n_rows, seconds in found.seconds.items()
     ]
-    rows += [] if found.threads is None else [("threads", f"{found.threads}, of as many as there are CPUs")]
+    if found.runs_on is not None:
+        rows.append(("runs on", f"{RUNS_ON[found.runs_on]}; threads: {found.threads}"))
     rows += [("custom operators", ", ".join(found.foreign_operators))] if found.foreign_operators else []
     rows += [("external data", ", ".join(found.external_data))] if found.external_data else []
     return rows

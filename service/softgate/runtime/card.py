@@ -74,9 +74,9 @@ class ServingCard:
     max_queue: int
     run_on: str
     """One of RUN_ON."""
-    max_padded_tokens: int = 4096
+    max_padded_tokens: int
     """Most tokens in one call of the graph, padding counted."""
-    threads: int = 0
+    threads: int
     """That one run is shared among; 0: as many as pay, of those there are."""
 
 

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
+from softgate.policy.classifier import LONGEST_ON_LOOP_SECONDS
 from softgate.runtime.calibration import sha256
+from softgate.runtime.card import LOOP, THREAD
 from softgate.runtime.pace import threads_pay
 from softgate.runtime.plausibility import Looks, looks
 from softgate.runtime.quota import usable_cpus
@@ -115,6 +117,15 @@ class Inspection:
         one_label = any(output.holds == "label" for output in self.outputs)
         exclusive = answer.holds in ("probabilities", "log_probabilities") or answer.n_columns == 1 or one_label
         return "softmax" if exclusive else None
+
+    @property
+    def runs_on(self) -> str | None:
+        """Where it would be served here, unless its card says otherwise; None: it was not run."""
+        if not self.seconds:
+            return None
+        # Rows of numbers are all alike; texts and images vary in length.
+        numbers = all(tensor.type.startswith("float") and len(tensor.shape) == 2 for tensor in self.inputs)
+        return LOOP if numbers and max(self.seconds.values()) <= LONGEST_ON_LOOP_SECONDS else THREAD
 
     @property
     def n_classes(self) -> int | None:
