@@ -3,7 +3,14 @@ import math
 import pytest
 
 from pacing import Watch
-from softgate.runtime.pace import CALL_COST_IN_TOKENS, TURNS, call_cost_in_tokens, threads_pay, timed
+from softgate.runtime.pace import (
+    CALL_COST_IN_TOKENS,
+    LEAST_CALL_COST_IN_TOKENS,
+    TURNS,
+    call_cost_in_tokens,
+    threads_pay,
+    timed,
+)
 
 
 def test_the_least_time_of_each_run_counts() -> None:
@@ -29,8 +36,8 @@ def test_the_cost_of_a_call_is_where_the_line_starts() -> None:
     assert call_cost_in_tokens({5: 800e-6, 16: 1900e-6, 128: 13100e-6}) == pytest.approx(3.0)
 
 
-def test_a_graph_that_gains_nothing_by_batches_has_calls_for_nothing() -> None:
-    assert call_cost_in_tokens({5: 500e-6, 50: 6000e-6}) == 0.0
+def test_no_call_is_taken_to_be_free() -> None:
+    assert call_cost_in_tokens({5: 500e-6, 50: 6000e-6}) == LEAST_CALL_COST_IN_TOKENS
 
 
 @pytest.mark.parametrize(

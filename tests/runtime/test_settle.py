@@ -72,6 +72,16 @@ def test_a_slow_graph_is_tried_with_several_rows_and_not_for_long() -> None:
     assert watch.now < 0.6
 
 
+def test_runs_not_come_to_in_time_have_no_pace() -> None:
+    watch = Watch()
+    feeds, source = runner(Paced(bag_of_words(), watch, per_call=1.0))
+
+    pace = settle(feeds, source, threads=1, one=None, max_rows=32, clock=watch)
+
+    assert pace == Pace(1, {1: 1.0})
+    assert watch.now == pytest.approx(3.0)
+
+
 def test_a_clock_that_stands_still_leaves_what_was() -> None:
     feeds, source = runner(Paced(bag_of_words(), Watch()))
 

@@ -13,6 +13,8 @@ import numpy as np
 
 # Of an encoder of 6 layers, 384 wide: 3 to 4 in int8, 8 in float32.
 CALL_COST_IN_TOKENS = 4.0
+# No graph's calls cost less; a machine busy with something else may make it seem so.
+LEAST_CALL_COST_IN_TOKENS = 2.0
 # Less is within what a busy machine makes of two equal runs.
 LEAST_GAIN = 1.3
 TURNS = 5
@@ -47,8 +49,8 @@ def call_cost_in_tokens(seconds: Mapping[int, float]) -> float:
     """
     o / t of the line seconds = o + t * tokens, fitted to times of calls by their number of padded tokens.
 
-    Least squares of the relative error: a long call must not outvote the short ones. At least 0; the default where
-    fewer than two were measured, or a token takes no time.
+    Least squares of the relative error: a long call must not outvote the short ones. At least
+    LEAST_CALL_COST_IN_TOKENS; the default where fewer than two were measured, or a token takes no time.
     """
     known = {tokens: taken for tokens, taken in seconds.items() if 0 < taken < math.inf}
     if len(known) < 2:
@@ -56,7 +58,7 @@ def call_cost_in_tokens(seconds: Mapping[int, float]) -> float:
     taken = np.array(list(known.values()))
     sides = np.column_stack([np.ones(len(known)), np.array(list(known))]) / taken[:, None]
     (per_call, per_token), *_ = np.linalg.lstsq(sides, np.ones(len(known)))
-    return max(0.0, float(per_call / per_token)) if per_token > 0 else CALL_COST_IN_TOKENS
+    return max(LEAST_CALL_COST_IN_TOKENS, float(per_call / per_token)) if per_token > 0 else CALL_COST_IN_TOKENS
 
 
 def threads_pay(one: Sequence[float], more: Sequence[float]) -> bool:

@@ -1,5 +1,6 @@
 """What a loading model finds out on the machine it is loaded on: its threads, its pace, its cost of a call."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -43,7 +44,8 @@ def settle(
     runner.session = sessions[0]
     if isinstance(source, TokenInput) and runner.fixed_batch is None:
         runner.call_cost_in_tokens = call_cost_in_tokens(_seconds_by_tokens(runner, source, clock))
-    return Pace(threads, {len(rows): taken for rows, taken in zip(batches, seconds[0], strict=True) if taken > 0})
+    known = {len(rows): taken for rows, taken in zip(batches, seconds[0], strict=True) if 0 < taken < math.inf}
+    return Pace(threads, known)
 
 
 def _batches(runner: Runner, source: Input, max_rows: int, clock: Clock) -> Sequence[Rows]:
