@@ -151,14 +151,15 @@ def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decis
         settle(scores.energy < routing.gate, Action.ABSTAIN, Reason.OUT_OF_SCOPE)
     settle(~scores.finite, Action.FALLBACK, Reason.NON_FINITE)
     sets = None if routing.set_quantile is None else _sets(scores, routing)
-    candidates = {}
+    candidates: Mapping[int, tuple[Candidate, ...]] = {}
     if sets is not None:
         unsettled = np.flatnonzero(reason == Reason.BELOW_THRESHOLD)
         spanned = routes_spanned(sets[unsettled], routing.grouping)
         ambiguous = _asks_back(spanned, routing, profile[unsettled])
-        for row, routes in zip(unsettled[ambiguous].tolist(), spanned[ambiguous], strict=True):
-            action[row], reason[row] = Action.CLARIFY, Reason.AMBIGUOUS
-            candidates[row] = _candidates(routing, p[row], by_route[row], sets[row], routes)
+        asked = unsettled[ambiguous]
+        action[asked], reason[asked] = Action.CLARIFY, Reason.AMBIGUOUS
+        found = _candidates(routing, p[asked], by_route[asked], sets[asked])
+        candidates = dict(zip(asked.tolist(), found, strict=True))
     if not routing.calibrated:
         reason[scores.finite] = Reason.UNCALIBRATED
     return Decisions(action, reason, candidate, confidence, threshold, sets, candidates)
@@ -188,14 +189,24 @@ def _asks_back(spanned: NDArray[np.bool_], routing: Routing, profile: NDArray[np
 
 
 def _candidates(
-    routing: Routing, probabilities: Floats, by_route: Floats, inside: NDArray[np.bool_], spanned: NDArray[np.bool_]
-) -> tuple[Candidate, ...]:
-    """The routes that one row's prediction set spans, most probable first, each with its labels of the set."""
-    labels: dict[int, dict[str, float]] = {int(route): {} for route in np.flatnonzero(spanned)}
-    for column in sorted(np.flatnonzero(inside).tolist(), key=lambda column: -probabilities[column]):
-        labels[int(routing.grouping.route_of_class[column])][routing.labels[column]] = float(probabilities[column])
-    ranked = sorted(labels, key=lambda route: -by_route[route])
-    return tuple(Candidate(routing.routes[route], float(by_route[route]), labels[route]) for route in ranked)
+    routing: Routing, probabilities: Floats, by_route: Floats, sets: NDArray[np.bool_]
+) -> Sequence[tuple[Candidate, ...]]:
+    """The routes that each row's prediction set spans, most probable first, each with its labels of the set."""
+    rows, columns = np.nonzero(sets)
+    order = np.lexsort((-probabilities[rows, columns], rows))
+    rows, columns = rows[order], columns[order]
+    routes = routing.grouping.route_of_class[columns]
+    labels: list[dict[int, dict[str, float]]] = [{} for _ in sets]
+    members = (rows, columns, routes, probabilities[rows, columns])
+    for row, column, route, probability in zip(*(part.tolist() for part in members), strict=True):
+        labels[row].setdefault(route, {})[routing.labels[column]] = probability
+    found = []
+    for row, spanned in enumerate(labels):
+        confidence = by_route[row].tolist()
+        # Of equals the route that comes first in the card.
+        ranked = sorted(sorted(spanned), key=confidence.__getitem__, reverse=True)
+        found.append(tuple(Candidate(routing.routes[route], confidence[route], spanned[route]) for route in ranked))
+    return found
 
 
 def decide_labels(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decisions:
