@@ -37,7 +37,7 @@ ALLOWED = {
     "policy": {"numpy"},
     "workbench": {"numpy", "onnx", "matplotlib"},
     "settings": {"pydantic", "pydantic_settings"},
-    "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "msgspec"},
+    "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "msgspec", "orjson"},
     "client": {"httpx2"},
     "commands": {"numpy", "rich", "msgspec"},
     "cli": {"typer", "rich"},

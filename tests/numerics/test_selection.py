@@ -42,6 +42,18 @@ def test_top_k_agrees_with_a_stable_sort_under_many_ties(n_classes: int, k: int)
     assert_array_equal(actual, np.argsort(-probabilities, axis=1, kind="stable")[:, :k])
 
 
+@pytest.mark.parametrize("k", [10, 3000])
+def test_top_k_of_thousands_tells_neighbouring_floats_zeros_and_signs_apart(k: int) -> None:
+    draw = np.random.default_rng(0)
+    rows = draw.random((5, 3000))
+    rows[0] = np.nextafter(0.5, draw.choice([0.0, 1.0], 3000))
+    rows[1, ::7] = draw.choice([0.0, -0.0, 5e-324], 429)
+    rows[2] -= 0.5
+    rows[3] = draw.choice(np.array([0.25, np.nextafter(0.25, 1)]), 3000)
+
+    assert_array_equal(top_k(rows, k), np.argsort(-rows, axis=1, kind="stable")[:, :k])
+
+
 @pytest.mark.parametrize("n_classes", [3, 5000])
 def test_top_k_of_no_rows_is_empty(n_classes: int) -> None:
     assert top_k(np.empty((0, n_classes)), 2).shape == (0, 2)

@@ -73,18 +73,23 @@ def _largest(probabilities: Probabilities, k: int) -> Indices:
 
 
 def _ranking(probabilities: Probabilities) -> Indices:
-    """All classes by a sort that is not stable but several times as fast; then the runs of equals are put in order."""
-    order = np.argsort(-probabilities, axis=1)
+    """
+    All classes by one sort of integers, which numpy does several times as fast as a stable one of floats.
+
+    The bits of floats that are not negative are in the order of the floats. The lowest of them make room for the class,
+    so that among equals the lower index ranks first; rows in which they were needed are ranked the slow way.
+    """
+    n_classes = probabilities.shape[1]
+    room = (1 << n_classes.bit_length()) - 1
+    # Adding 0 makes a copy, and 0 of a negative 0.
+    bits = np.add(probabilities, 0.0, order="C").view(np.int64)
+    keys = (bits & ~room) | (room - np.arange(n_classes))
+    keys.sort(axis=1)
+    order: Indices = room - (keys[:, ::-1] & room)
     ranked = np.take_along_axis(probabilities, order, axis=1)
-    equal = ranked[:, 1:] == ranked[:, :-1]
-    for row in np.flatnonzero(equal.any(axis=1)).tolist():
-        in_run = np.zeros(len(order[row]), dtype=bool)
-        in_run[1:] = equal[row]
-        run = np.cumsum(~in_run)
-        in_run[:-1] |= equal[row]
-        places = np.flatnonzero(in_run)
-        tied = order[row, places]
-        order[row, places] = tied[np.lexsort((tied, run[places]))]
+    wrong = (ranked[:, 1:] > ranked[:, :-1]).any(axis=1) | (bits < 0).any(axis=1)
+    if wrong.any():
+        order[wrong] = np.argsort(-probabilities[wrong], axis=1, kind="stable")
     return order
 
 

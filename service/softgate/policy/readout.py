@@ -6,7 +6,7 @@ requests that share it.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ class Readout(NamedTuple):
     finite: Sequence[bool]
     shown: Sequence[Sequence[str]] | Indices
     """Labels to show, most probable first; of more than MOST_RANKED classes their columns, (n_rows, n_shown)."""
-    probabilities: Sequence[Sequence[float]]
+    probabilities: Sequence[Sequence[float]] | Floats
     """Of the labels shown."""
     label: Sequence[int]
     confidence: Sequence[float]
@@ -50,8 +50,10 @@ def read_out(
     """`fitted`: probabilities at the fitted temperature, whatever is shown. `names`: the labels, shape (n_classes,)."""
     scores, order = shown.scores, shown.order
     rows = np.arange(len(order))[:, None]
-    labels = names[order].tolist() if len(names) <= MOST_RANKED else order
-    probabilities = scores.probabilities[rows, order].tolist()
+    labels: Any = order
+    probabilities: Any = scores.probabilities[rows, order]
+    if len(names) <= MOST_RANKED:
+        labels, probabilities = names[order].tolist(), probabilities.tolist()
     if (shown.keep < order.shape[1]).any():
         keep = shown.keep.tolist()
         labels, probabilities = (

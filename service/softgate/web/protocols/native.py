@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
+import orjson
 
 from softgate.errors import MalformedBody
 from softgate.numerics.temperature import TEMPERATURE_RANGE
@@ -68,7 +69,6 @@ class Native:
 
 
 _BODY = msgspec.json.Decoder(PredictBody)
-_ANSWER = msgspec.json.Encoder()
 _FIELDS = PredictBody.__struct_fields__
 QUERY_FIELDS = tuple(name for name in _FIELDS if name != "inputs")
 IMAGE = b"image/"
@@ -155,7 +155,7 @@ def encode(
     classifier: Classifier, part: Part, view: View, *, identity: str | None = None, with_logits: bool = False
 ) -> bytes:
     """The answer's JSON: names looked up, numbers already computed. Raises InvalidInput as `Classifier.show` does."""
-    return _ANSWER.encode(
+    return orjson.dumps(
         {
             "id": identity,
             "model": classifier.name,

@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import msgspec
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from softgate.policy.classifier import Classifier, Part
 from softgate.policy.decision import target, targets
 from softgate.policy.readout import Readout
-from softgate.types import Action, Indices, Reason, View
+from softgate.types import Action, Floats, Indices, Reason, View
 
 _ACTIONS = [action.word for action in Action]
 _REASONS = [reason.word for reason in Reason]
 _NON_FINITE = int(Reason.NON_FINITE)
-_ENCODER = msgspec.json.Encoder()
 _KEYS: WeakKeyDictionary[Classifier, NDArray[np.object_]] = WeakKeyDictionary()
 
 
@@ -37,7 +36,12 @@ def prediction_objects(
 
 def encode_lines(classifier: Classifier, part: Part, view: View) -> bytes:
     """A line of JSON for each row, of the very bytes that stand for it in an answer."""
-    return _ENCODER.encode_lines(prediction_objects(classifier, part, view))
+    return b"".join(map(line, prediction_objects(classifier, part, view)))
+
+
+def line(answer: object) -> bytes:
+    """One line of JSON Lines."""
+    return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -> dict[str, Any]:
@@ -76,18 +80,18 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
     return answer
 
 
-def _by_label(classifier: Classifier, shown: Sequence[str] | Indices, probabilities: Sequence[float]) -> Any:
+def _by_label(classifier: Classifier, shown: Sequence[str] | Indices, probabilities: Sequence[float] | Floats) -> Any:
     if not isinstance(shown, np.ndarray):
         return dict(zip(shown, probabilities, strict=True))
     # To look up and write thousands of labels takes longest, so they are JSON already, each behind a comma.
     keys = _KEYS.get(classifier)
     if keys is None:
-        keys = np.array([b",%b:" % _ENCODER.encode(label) for label in classifier.labels], dtype=object)
+        keys = np.array([b",%b:" % orjson.dumps(label) for label in classifier.labels], dtype=object)
         _KEYS[classifier] = keys
     pieces = [b""] * (2 * len(shown))
     pieces[::2] = keys[shown].tolist()
-    pieces[1::2] = _ENCODER.encode(probabilities)[1:-1].split(b",")
-    return msgspec.Raw(b"{%b}" % b"".join(pieces)[1:])
+    pieces[1::2] = orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    return orjson.Fragment(b"{%b}" % b"".join(pieces)[1:])
 
 
 def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 import numpy as np
+import orjson
 
 from softgate.errors import InvalidInput, MalformedBody
 from softgate.policy.catalogue import Catalogue
@@ -73,7 +74,7 @@ def encode(classifier: Classifier, ranking: Ranking, asked: RankBody) -> bytes:
     """The answer's JSON."""
     order = ranking.order[: asked.top_k].tolist()
     probability = ranking.probability.tolist()
-    return msgspec.json.encode(
+    return orjson.dumps(
         {
             "id": asked.id,
             "model": classifier.name,
