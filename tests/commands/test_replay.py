@@ -104,7 +104,7 @@ def test_rows_are_decided_as_served_in_batches_of_any_size(
     for size in (1, 7, 1000):
         batches = [logits[finite[start : start + size]] for start in range(0, len(finite), size)]
         parts = [classifier.predict_now(classifier.check(list(batch)), profile=profile) for batch in batches]
-        told = b"".join(encode_lines(classifier, Part.whole(classifier, part), view) for part in parts)
+        told = b"".join(b"".join(encode_lines(classifier, Part.whole(classifier, part), view)) for part in parts)
         assert told == b"".join(lines[row] for row in finite)
     classifier.close()
     reasons = {json.loads(line)["decision"]["reason"] for line in first.splitlines()}

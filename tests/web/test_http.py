@@ -19,6 +19,7 @@ from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import Classifier, Part
 from softgate.runtime.repository import read_bundle
 from softgate.web import errors
+from softgate.web.bulk import Bulk
 from softgate.web.errors import Problem
 from softgate.web.http import Whole
 from softgate.web.metrics.layout import WEB, WebCounts, layout
@@ -213,7 +214,8 @@ class Scene:
         counted = layout([])
         self.counts = counted.view(np.zeros(counted.width), WEB)
         web = WebCounts(self.counts)
-        self.edge = Edge(app, [protocol], web, clock=lambda: 0.0, max_body_bytes=1000, access_log="none")
+        bulk = Bulk(Catalogue([], lambda _: {}), web, clock=lambda: 0.0, max_rows=1, max_line_bytes=1000)
+        self.edge = Edge(app, [protocol], web, bulk=bulk, clock=lambda: 0.0, max_body_bytes=1000, access_log="none")
         self.written: list[Answer] = []
 
     def ask(self) -> None:

@@ -25,7 +25,7 @@ from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.middleware import REQUEST_ID_KEY
 from softgate.web.protocols import PROTOCOLS
 from softgate.web.protocols.native import PredictBody
-from softgate.web.schema.answers import EXAMPLE_ANSWER, PredictAnswer
+from softgate.web.schema.answers import EXAMPLE_ANSWER, EXAMPLE_LINES_ANSWER, PredictAnswer
 from softgate.web.schema.problems import PROBLEMS, Problem, problems
 from softgate.web.schema.requests import EXAMPLE_REQUESTS, PredictRequest
 
@@ -64,6 +64,21 @@ def test_predictions_are_of_the_published_form(
 
     assert answer.status_code == 200
     jsonschema.validate(answer.json(), published(document, PREDICT, "post", "200", "application/json"))
+
+
+def test_lines_are_of_the_published_form(server: Served, document: dict[str, Any]) -> None:
+    bodies = document["paths"][PREDICT]["post"]["requestBody"]["content"]
+    (example,) = bodies["application/x-ndjson"]["examples"].values()
+    content = example["value"].encode() + b"7\n"
+
+    answer = server.client.post(
+        "/v1/models/words/predict", content=content, headers={"content-type": "application/x-ndjson"}
+    )
+
+    form = published(document, PREDICT, "post", "200", "application/x-ndjson")
+    assert [json.loads(line).get("line") for line in answer.text.splitlines()] == [None, None, 3]
+    for line in [*answer.text.splitlines(), *EXAMPLE_LINES_ANSWER.splitlines()]:
+        jsonschema.validate(json.loads(line), form)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def run(
             for block in read_logits(logits, n_classes=len(classifier.labels)):
                 predictions = classifier.replay(block, profile=profile)
                 if writing:
-                    file.write(encode_lines(classifier, Part.whole(classifier, predictions), view))
+                    file.writelines(encode_lines(classifier, Part.whole(classifier, predictions), view))
                 if offline is not None:
                     offline.add(predictions)
                 tally += tallied(predictions.decisions)

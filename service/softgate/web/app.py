@@ -20,6 +20,7 @@ from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
 from softgate.web import calls, docs, drift, errors, health, models
 from softgate.web.aside import Aside
+from softgate.web.bulk import Bulk
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
 from softgate.web.http import Route
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
@@ -60,13 +61,21 @@ class Parts:
 def create_app(parts: Parts) -> Edge:
     """What the server runs: the edge, and behind it the protocols and the API."""
     protocols = {name: build(parts.catalogue) for name, build in PROTOCOLS.items()}
+    settings = parts.settings
     return Edge(
         create_api(parts, protocols),
         list(protocols.values()),
         parts.counts,
+        bulk=Bulk(
+            parts.catalogue,
+            parts.counts,
+            clock=parts.clock,
+            max_rows=settings.max_rows,
+            max_line_bytes=settings.max_body_bytes,
+        ),
         clock=parts.clock,
-        max_body_bytes=parts.settings.max_body_bytes,
-        access_log=parts.settings.access_log,
+        max_body_bytes=settings.max_body_bytes,
+        access_log=settings.access_log,
     )
 
 
@@ -167,7 +176,7 @@ def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Part
             tags=["predict"],
             response_model=published.answer,
             responses={
-                200: {"content": {"application/json": {"example": published.example}}},
+                200: {"content": {"application/json": {"example": published.example}, **published.streams}},
                 **problems(*PROBLEMS),
             },
             openapi_extra={

@@ -18,6 +18,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from softgate.web import errors
+from softgate.web.bulk import is_lines
 from softgate.web.protocols import Answer, Protocol
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -26,6 +27,9 @@ Write: TypeAlias = Callable[[Answer, str], None]
 
 # The key of an ASGI scope whose request asked for another protocol.
 SWITCHING_KEY = "softgate.switching"
+# The key of an ASGI scope under which a long answer finds out whether its client is still there: while it is not read
+# from, nothing else would tell.
+IS_GONE_KEY = "softgate.is_gone"
 # uvicorn stops reading for more, and goes on when the application has taken some.
 LARGEST_WHOLE_BODY = 65_536
 _NOT_WHOLE = {b"transfer-encoding", b"content-encoding", b"expect"}
@@ -190,6 +194,7 @@ class Http(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if not isinstance(cycle, Whole):
+            cycle.scope[IS_GONE_KEY] = self.transport.is_closing
             super()._start_asgi_task(cycle, app)
         elif not cycle.more_body:
             self._answer(cycle)
@@ -206,7 +211,7 @@ class Http(HttpToolsProtocol):
         for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
-            elif name in _NOT_WHOLE:
+            elif name in _NOT_WHOLE or (name == b"content-type" and is_lines(value)):
                 return None
         edge, proxies = _edge(self.config)
         if length is None or length > min(LARGEST_WHOLE_BODY, edge.max_body_bytes):

@@ -8,9 +8,9 @@ route costs four times the rest of a small prediction, measured, so the predict 
 import logging
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from random import getrandbits
 from typing import Any
 
@@ -20,7 +20,8 @@ from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, Unsuppor
 from softgate.policy.classifier import Part
 from softgate.runtime.batcher import Job
 from softgate.web import calls, errors
-from softgate.web.http import SWITCHING_KEY, Headers, Route, Whole, Write
+from softgate.web.bulk import Bulk
+from softgate.web.http import IS_GONE_KEY, SWITCHING_KEY, Headers, Route, Whole, Write
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
 
@@ -47,6 +48,7 @@ class Edge:
         protocols: Sequence[Protocol],
         counts: WebCounts,
         *,
+        bulk: Bulk,
         clock: Callable[[], float],
         max_body_bytes: int,
         access_log: str,
@@ -54,6 +56,7 @@ class Edge:
         self._app = app
         self._protocols = protocols
         self._counts = counts
+        self._bulk = bulk
         self._clock = clock
         self.max_body_bytes = max_body_bytes
         self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
@@ -82,12 +85,17 @@ class Edge:
         try:
             if route is None:
                 await self._app(scope, receive, noting)
+            elif self._bulk.takes(route.protocol, _content_type(scope["headers"])):
+                lines = Request(route.model, route.version, scope["query_string"], b"", b"", started)
+                noted = partial(self._noted, request_id=request_id)
+                await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
             else:
                 request = await read_request(scope, receive, route, limit=self.max_body_bytes, started=started)
                 await send_answer(await calls.answer(route.protocol, request, clock=self._clock), noting)
         except ClientGone:
+            if status == 0:
+                self._counts.response(CLIENT_GONE)
             status = CLIENT_GONE
-            self._counts.response(status)
         except Exception as exc:
             # The last handler: whatever got here is told as a problem and, where it is our fault, logged.
             problem = self._noted(exc, request_id)
@@ -188,25 +196,44 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
     Raises BodyTooLarge, UnsupportedEncoding, MalformedBody and ClientGone.
     """
     for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
+    body = bytearray()
+    async for piece in pieces(scope, receive):
+        body += piece
+        if len(body) > limit:
+            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got more.")
+    return bytes(body)
+
+
+async def pieces(scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises UnsupportedEncoding, MalformedBody and ClientGone."""
+    for name, value in scope["headers"]:
         if scope.get(SWITCHING_KEY) and (
             name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
         ):
             raise MalformedBody("Expected a body without an Upgrade header; a client sends none with its upgrade off.")
-        if name == b"content-length" and int(value) > limit:
-            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
         if name == b"content-encoding" and value.lower() != b"identity":
             raise UnsupportedEncoding("Expected a body without Content-Encoding.")
-    body = bytearray()
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got more.")
+        yield message.get("body", b"")
         more = message.get("more_body", False)
-    return bytes(body)
+
+
+def while_there(scope: Scope, send: Send) -> Send:
+    """`send` that raises ClientGone where there is nobody left to read; a server's own says nothing then."""
+
+    async def sending(message: Message) -> None:
+        await send(message)
+        # Behind the last message the server itself may close.
+        if message.get("more_body", False) and scope.get(IS_GONE_KEY, bool)():
+            raise ClientGone
+
+    return sending
 
 
 def head(answer: Answer) -> list[tuple[bytes, bytes]]:

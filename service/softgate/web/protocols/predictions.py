@@ -34,9 +34,9 @@ def prediction_objects(
     return found
 
 
-def encode_lines(classifier: Classifier, part: Part, view: View) -> bytes:
+def encode_lines(classifier: Classifier, part: Part, view: View, *, with_logits: bool = False) -> Sequence[bytes]:
     """A line of JSON for each row, of the very bytes that stand for it in an answer."""
-    return b"".join(map(line, prediction_objects(classifier, part, view)))
+    return [line(answer) for answer in prediction_objects(classifier, part, view, with_logits=with_logits)]
 
 
 def line(answer: object) -> bytes:

@@ -1,5 +1,6 @@
 """What a client gets for its rows, with an example of each."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -30,6 +31,13 @@ EXAMPLE_ANSWER: dict[str, Any] = {
         }
     ],
 }
+EXAMPLE_LINES_ANSWER = "".join(
+    json.dumps(line, separators=(",", ":")) + "\n"
+    for line in (
+        EXAMPLE_ANSWER["predictions"][0],
+        {"line": 2, "code": "malformed_body", "detail": "In the line: Expected `str | array`, got `int`."},
+    )
+)
 EXAMPLE_RANK_ANSWER: dict[str, Any] = {
     "id": None,
     "model": "clinc150",
@@ -87,6 +95,14 @@ class Prediction(Exact):
         Field(description="Only where several may hold: those at their threshold; `label` is the first, null if none."),
     ] = None
     logits: Annotated[list[float | None] | None, Field(description="Only where asked for.")] = None
+
+
+class Refused(Exact):
+    """What stands for a prediction in a stream, where a line holds no row or the graph failed on it."""
+
+    line: Annotated[int, Field(ge=1, description="Of the body.")]
+    code: str
+    detail: str
 
 
 class PredictAnswer(Exact):

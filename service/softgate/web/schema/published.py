@@ -1,16 +1,44 @@
 """The paths that the protocols answer, as the docs page shows them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from softgate.web.schema.answers import EXAMPLE_ANSWER, EXAMPLE_RANK_ANSWER, PredictAnswer, RankAnswer
+from softgate.web.schema.answers import (
+    EXAMPLE_ANSWER,
+    EXAMPLE_LINES_ANSWER,
+    EXAMPLE_RANK_ANSWER,
+    PredictAnswer,
+    RankAnswer,
+    Refused,
+)
 from softgate.web.schema.form import Exact
-from softgate.web.schema.requests import EXAMPLE_RANK_REQUEST, EXAMPLE_REQUESTS, PredictRequest, RankRequest
+from softgate.web.schema.requests import (
+    EXAMPLE_LINES,
+    EXAMPLE_RANK_REQUEST,
+    EXAMPLE_REQUESTS,
+    LINES,
+    PredictRequest,
+    RankRequest,
+)
 
 # The body may be one row itself where the model takes images.
 IMAGE_BODIES: Mapping[str, Any] = {
     kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/jpeg")
+}
+NDJSON = "application/x-ndjson"
+LINES_BODY: Mapping[str, Any] = {
+    NDJSON: {"schema": {"type": "string", "description": LINES}, "examples": {"lines": {"value": EXAMPLE_LINES}}}
+}
+# The form of one line; a prediction's is among the document's components, for the answer in JSON is made of them.
+LINES_ANSWER: Mapping[str, Any] = {
+    NDJSON: {
+        "schema": {
+            "description": "Of each line, in the order of those sent.",
+            "anyOf": [{"$ref": "#/components/schemas/Prediction"}, Refused.model_json_schema()],
+        },
+        "examples": {"lines": {"value": EXAMPLE_LINES_ANSWER}},
+    }
 }
 
 
@@ -26,21 +54,27 @@ class Published:
     answer: type[Exact]
     example: Mapping[str, Any]
     query: Sequence[Mapping[str, Any]] = ()
+    streams: Mapping[str, Any] = field(default_factory=dict)
+    """Media type → what the answer to a body of it is, where it is of that type too."""
 
 
 def query_parameters() -> list[dict[str, Any]]:
-    """What a body that is an image leaves to the query string."""
+    """What a body that is an image or NDJSON leaves to the query string."""
     properties = PredictRequest.model_json_schema()["properties"]
     return [
         {
             "name": name,
             "in": "query",
-            "description": f"With a body that is an image: {field.get('description', name)}",
+            "description": f"{_beside(name)}: {field.get('description', name)}",
             "schema": {key: value for key, value in field.items() if key not in ("title", "description")},
         }
         for name, field in properties.items()
         if name != "inputs"
     ]
+
+
+def _beside(name: str) -> str:
+    return "With a body that is an image" + ("" if name == "id" else " or NDJSON")
 
 
 PUBLISHED = (
@@ -57,10 +91,12 @@ PUBLISHED = (
                 "examples": {name: {"value": value} for name, value in EXAMPLE_REQUESTS.items()},
             },
             **IMAGE_BODIES,
+            **LINES_BODY,
         },
         answer=PredictAnswer,
         example=EXAMPLE_ANSWER,
         query=query_parameters(),
+        streams=LINES_ANSWER,
     ),
     Published(
         protocol="rank",

@@ -12,6 +12,11 @@ INPUTS = (
     "One row or a list of rows: texts, pairs of texts, lists of numbers as deep as the model takes them, objects by "
     "column name, images as base64."
 )
+LINES = (
+    "A row in each line, as JSON: a text, a pair of texts, a list of numbers, an object by column name, an image as "
+    "base64. Of any length; everything else stands in the query string."
+)
+EXAMPLE_LINES = '"move 50 dollars to savings"\n"will it rain tomorrow"\n'
 # What the docs page offers to try, by the name it shows.
 EXAMPLE_REQUESTS: dict[str, dict[str, Any]] = {
     "a sentence, its three most probable classes": {"inputs": ["move 50 dollars to savings"], "top_k": 3},
