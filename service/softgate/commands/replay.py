@@ -3,11 +3,10 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
-from typing import IO
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,7 @@ from rich.text import Text
 from softgate.commands.drift import as_text
 from softgate.commands.drift_screen import show, show_parts, titled
 from softgate.commands.drift_tables import words
+from softgate.commands.output import opened
 from softgate.commands.screen import console, say
 from softgate.errors import InvalidInput
 from softgate.policy.classifier import Classifier, Part
@@ -29,7 +29,6 @@ from softgate.types import Action, Decisions, Reason, View
 from softgate.web.protocols.predictions import encode_lines
 from softgate.workbench.report.words import count, counted, joined
 from softgate.workbench.stored_logits import read_logits
-from softgate.workbench.whole_file import replacing
 
 Tally = Counter[tuple[int, int]]
 MOST_ALARMS = 20
@@ -58,7 +57,7 @@ def run(
     offline = Offline(_referenced(classifier)) if drift else None
     writing = output is not None or not drift
     try:
-        with _opened(output) if writing else nullcontext(BytesIO()) as file:
+        with opened(output) if writing else nullcontext(BytesIO()) as file:
             for block in read_logits(logits, n_classes=len(classifier.labels)):
                 predictions = classifier.replay(block, profile=profile)
                 if writing:
@@ -129,19 +128,3 @@ def _classifier(folder: Path) -> Classifier:
     model = Model(read_bundle(folder), threads=1, tried=False)
     # Nothing is counted: a replay is no traffic.
     return Classifier(model, apart(axes(model.bundle)), clock=time.monotonic, max_rows=1)
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        # Python's own may be unbuffered, and then writes only as much as a pipe takes at once.
-        with open(sys.stdout.fileno(), "wb", closefd=False) as file:
-            yield file
-    elif output.exists() and not output.is_file():
-        # A device or a pipe is written to; a file put in its place would be the end of it.
-        with output.open("wb") as file:
-            yield file
-    else:
-        # Where a link leads, so that it stays one.
-        with replacing(output.resolve()) as file:
-            yield file
