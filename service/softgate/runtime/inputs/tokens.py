@@ -82,6 +82,10 @@ class TokenInput:
         width = max(map(self.width, encodings))
         return {spec.name: self._filled(role, spec, encodings, width) for role, spec in self._specs.items()}
 
+    def lengths(self, rows: Rows) -> Sequence[int]:
+        """Tokens of each row: a batch is as wide as its longest. Raises InvalidInput as `feed` does."""
+        return [len(encoding) for encoding in self.encode(rows)]
+
     def samples(self, n_rows: int) -> Sequence[str]:
         return made_up(n_rows)
 
