@@ -57,17 +57,38 @@ def serve(
 @app.command()
 def predict(
     folder: ModelFolder,
-    row: Annotated[str, typer.Argument(help="A text; the path of an image; else JSON, as a list of numbers.")],
+    row: Annotated[
+        str | None, typer.Argument(help="A text; the path of an image; else JSON, as a list of numbers.")
+    ] = None,
     *,
+    source: Annotated[
+        Path | None, typer.Option("--input", help="Rows instead: .csv, .jsonl, .ndjson, .txt; -: NDJSON from a pipe.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="With --input: the file to write, whole or not at all; -: a pipe.")
+    ] = Path("-"),
     top_k: Annotated[int, typer.Option(min=1, help="Show the k most probable classes.")] = 5,
     temperature: Annotated[float | None, typer.Option(help="Show scores at this temperature.")] = None,
     profile: Annotated[str | None, typer.Option(help="One of the card's [routing.profiles].")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer of the API.")] = False,
 ) -> None:
-    """Classify one row, without a server."""
-    from softgate.commands import predict as command
+    """Classify one row, or a file of them, without a server."""
+    if (row is None) == (source is None):
+        raise InvalidInput("Expected either a row or --input with a file of rows.")
+    if source is not None and as_json:
+        raise InvalidInput("Expected --json with a row alone: of a file every line is JSON as it is.")
+    if row is not None:
+        if output != Path("-"):
+            raise InvalidInput("Expected --output with --input alone.")
+        from softgate.commands import predict as command
 
-    command.run(folder, row, top_k=top_k, temperature=temperature, profile=profile, as_json=as_json)
+        command.run(folder, row, top_k=top_k, temperature=temperature, profile=profile, as_json=as_json)
+    elif source is not None:
+        from softgate.commands import bulk
+
+        raise typer.Exit(
+            bulk.run(folder, source=source, output=output, top_k=top_k, temperature=temperature, profile=profile)
+        )
 
 
 @app.command()

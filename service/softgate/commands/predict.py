@@ -32,17 +32,22 @@ STYLES = {
 
 
 def run(folder: Path, row: str, *, top_k: int, temperature: float | None, profile: str | None, as_json: bool) -> None:
-    low, high = TEMPERATURE_RANGE
-    if temperature is not None and not low <= temperature <= high:
-        raise InvalidInput(f"Expected a temperature from {low:g} to {high:g}; got {temperature:g}.")
+    view = View(temperature=checked(temperature), top_k=top_k)
     classifier = _classifier(folder)
     predictions = classifier.predict_now(classifier.check(_values(row, classifier)), profile=profile)
-    view = View(temperature=temperature, top_k=top_k)
     if as_json:
         sys.stdout.write(native.encode(classifier, Part.whole(classifier, predictions), view).decode() + "\n")
     else:
         _print_prediction(classifier, predictions, view)
     classifier.close()
+
+
+def checked(temperature: float | None) -> float | None:
+    """Raises InvalidInput for one that no score is shown at."""
+    low, high = TEMPERATURE_RANGE
+    if temperature is not None and not low <= temperature <= high:
+        raise InvalidInput(f"Expected a temperature from {low:g} to {high:g}; got {temperature:g}.")
+    return temperature
 
 
 def _values(row: str, classifier: Classifier) -> Sequence[Any]:

@@ -105,20 +105,20 @@ def _rows(path: Path, columns: Mapping[str, list[str]], places: Sequence[str], w
 def _numbers(cells: Sequence[str]) -> Sequence[float | None] | None:
     """None where a cell is no number."""
     try:
-        return [_number(cell) for cell in cells]
+        return [number(cell) for cell in cells]
     except ValueError:
         return None
 
 
-def _number(cell: str) -> float | None:
+def number(cell: str) -> float | None:
     """None for a value that is not known. Raises ValueError for what is no number."""
     if not cell.strip():
         return None
     # Python reads 1_000 as a number; nothing that writes tables means one by it.
     if "_" in cell:
         raise ValueError(cell)
-    number = float(cell)
-    return None if math.isnan(number) else number
+    value = float(cell)
+    return None if math.isnan(value) else value
 
 
 def _no_number(path: Path, name: str, cells: Sequence[str], places: Sequence[str]) -> DataInvalid:
