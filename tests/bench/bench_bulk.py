@@ -1,0 +1,157 @@
+"""
+Rows per second of `softgate predict --input` and of a stream of NDJSON, next to bare batched runs of the same graph on
+the same rows, in turns.
+
+    .venv/bin/python tests/bench/bench_bulk.py
+
+Sentences of CLINC150, repeated, through models/clinc150. Bare is one loop over batches, all cores of the quota given
+to the graph: `run` alone, over rows that are tokenised already, and tokenisation and run; in the rows' own order and
+sorted by length. Its batch size is the fastest of some. The command is timed as a user would, from its start to its
+end; a server of the same model is ready before its stream begins. Peak memory is of the process, for a tenth of the
+rows and for all.
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests")]
+
+from servers import Served, command, environment, served  # noqa: E402
+from shared_data import shared  # noqa: E402
+from softgate.runtime.quota import usable_cpus  # noqa: E402
+from softgate.runtime.repository import Model, read_bundle  # noqa: E402
+from softgate.types import Rows  # noqa: E402
+
+FOLDER = ROOT / "models" / "clinc150"
+BATCHES = (32, 64, 128, 256)
+N_TRIED = 4096
+
+
+@dataclass(frozen=True)
+class Bare:
+    tokenised_seconds: float
+    run_seconds: float
+
+
+def sentences(n_rows: int) -> list[str]:
+    data = json.loads(shared("data", "clinc150", "data_full.json").read_text())
+    texts = [text for part in ("train", "val", "test", "oos_test") for text, _ in data[part]]
+    random.Random(0).shuffle(texts)
+    return list(itertools.islice(itertools.cycle(texts), n_rows))
+
+
+def bare(model: Model, rows: Sequence[str], batch: int, *, by_length: bool) -> Bare:
+    started = time.perf_counter()
+    tokens = dict(zip(rows, model.input.lengths(Rows(rows)), strict=True)) if by_length else {}  # type: ignore[attr-defined]
+    ordered = sorted(rows, key=tokens.__getitem__) if by_length else rows
+    feeds = [model.input.feed(Rows(ordered[start : start + batch])) for start in range(0, len(ordered), batch)]
+    tokenised = time.perf_counter()
+    for feed in feeds:
+        model._session.run([model.output], feed)
+    return Bare(tokenised - started, time.perf_counter() - tokenised)
+
+
+def ours(source: Path, output: Path) -> tuple[float, float]:
+    """Seconds, and MiB at most."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command("predict", FOLDER, "--input", source, "--output", output),
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, "Only whole answers count."
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+def streamed(server: Served, content: bytes) -> float:
+    """Seconds from the first line sent to the last answer's end."""
+    host, port = server.url.removeprefix("http://").split(":")
+    head = (
+        f"POST /v1/models/clinc150/predict?top_k=5 HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n"
+        f"content-type: application/x-ndjson\r\ncontent-length: {len(content)}\r\n\r\n"
+    )
+    started = time.perf_counter()
+    with socket.create_connection((host, int(port))) as client:
+        sender = threading.Thread(target=client.sendall, args=(head.encode() + content,))
+        sender.start()
+        last = b""
+        while piece := client.recv(2**20):
+            last = (last + piece)[-5:]
+        sender.join()
+    assert last == b"0\r\n\r\n", "Only whole answers count."
+    return time.perf_counter() - started
+
+
+def peak_mib(server: Served) -> float:
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def write_csv(path: Path, rows: Sequence[str]) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["text"], *([row] for row in rows)])
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    rows = sentences(arguments.rows)
+    model = Model(read_bundle(FOLDER), threads=usable_cpus())
+    kinds = {"own order": False, "by length": True}
+    batches = {
+        name: min(BATCHES, key=lambda batch: bare(model, rows[:N_TRIED], batch, by_length=by_length).run_seconds)
+        for name, by_length in kinds.items()
+    }
+    taken: dict[str, list[float]] = {"softgate predict --input": [], "a stream of NDJSON": []}
+    theirs: dict[str, list[Bare]] = {name: [] for name in kinds}
+    content = [json.dumps(row).encode() + b"\n" for row in rows]
+    n_tenth = len(rows) // 10
+    with tempfile.TemporaryDirectory() as temporary, served(FOLDER) as server:
+        output = Path(temporary, "rows.jsonl")
+        tenth, whole = (write_csv(Path(temporary, f"{n}.csv"), rows[:n]) for n in (n_tenth, len(rows)))
+        peaks = {name: [] for name in taken}  # type: dict[str, list[float]]
+        for source, n_rows in ((tenth, n_tenth), (whole, len(rows))):
+            streamed(server, b"".join(content[:n_rows]))
+            for name, peak in zip(taken, (ours(source, output)[1], peak_mib(server)), strict=True):
+                peaks[name].append(peak)
+        for _ in range(arguments.rounds):
+            for name, seconds in zip(taken, (ours(whole, output)[0], streamed(server, b"".join(content))), strict=True):
+                taken[name].append(seconds)
+            for name, by_length in kinds.items():
+                theirs[name].append(bare(model, rows, batches[name], by_length=by_length))
+    for ours_name, own in taken.items():
+        print(f"{ours_name}: {len(rows) / median(own):,.0f} rows/s")
+        for name, runs in theirs.items():
+            show(own, [one.run_seconds for one in runs], len(rows), f"run, {name}, {batches[name]} rows a batch")
+            whole_seconds = [one.tokenised_seconds + one.run_seconds for one in runs]
+            show(own, whole_seconds, len(rows), f"tokenise and run, {name}, {batches[name]} rows a batch")
+        low, high = peaks[ours_name]
+        print(f"  peak memory: {low:.0f} MiB for {n_tenth:,} rows, {high:.0f} MiB for {len(rows):,}")
+
+
+def show(own: Sequence[float], seconds: Sequence[float], n_rows: int, what: str) -> None:
+    ratio = median(bare_seconds / one for bare_seconds, one in zip(seconds, own, strict=True))
+    print(f"  {ratio:.2f}x of bare {what}: {n_rows / median(seconds):,.0f} rows/s")
+
+
+if __name__ == "__main__":
+    main()
