@@ -31,6 +31,7 @@ from statistics import median
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
+from memory import peak_mib, peak_until_end  # noqa: E402
 from servers import Served, command, environment, served  # noqa: E402
 from shared_data import shared  # noqa: E402
 from softgate.runtime.quota import usable_cpus  # noqa: E402
@@ -43,9 +44,9 @@ N_TRIED = 4096
 
 
 @dataclass(frozen=True)
-class Bare:
-    tokenised_seconds: float
-    run_seconds: float
+class Taken:
+    seconds: float
+    cpu_seconds: float
 
 
 def sentences(n_rows: int) -> list[str]:
@@ -55,38 +56,43 @@ def sentences(n_rows: int) -> list[str]:
     return list(itertools.islice(itertools.cycle(texts), n_rows))
 
 
-def bare(model: Model, rows: Sequence[str], batch: int, *, by_length: bool) -> Bare:
-    started = time.perf_counter()
+def bare(model: Model, rows: Sequence[str], batch: int, *, by_length: bool) -> tuple[Taken, Taken]:
+    """Of `run` alone, and with tokenisation."""
+    started = now()
     tokens = dict(zip(rows, model.input.lengths(Rows(rows)), strict=True)) if by_length else {}  # type: ignore[attr-defined]
     ordered = sorted(rows, key=tokens.__getitem__) if by_length else rows
     feeds = [model.input.feed(Rows(ordered[start : start + batch])) for start in range(0, len(ordered), batch)]
-    tokenised = time.perf_counter()
+    tokenised = now()
     for feed in feeds:
         model._session.run([model.output], feed)
-    return Bare(tokenised - started, time.perf_counter() - tokenised)
+    ended = now()
+    run, whole = (Taken(ended[0] - since[0], ended[1] - since[1]) for since in (tokenised, started))
+    return run, whole
 
 
-def ours(source: Path, output: Path) -> tuple[float, float]:
-    """Seconds, and MiB at most."""
+def now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
+
+
+def ours(source: Path, output: Path) -> tuple[Taken, float]:
+    """And MiB at most."""
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command("predict", FOLDER, "--input", source, "--output", output),
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    )
+    line = command("predict", FOLDER, "--input", source, "--output", output)
+    process = subprocess.Popen(line, env=environment(), stderr=subprocess.DEVNULL)
+    peak = peak_until_end(process)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, "Only whole answers count."
-    return time.perf_counter() - started, usage.ru_maxrss / 1024
+    return Taken(time.perf_counter() - started, usage.ru_utime + usage.ru_stime), peak
 
 
-def streamed(server: Served, content: bytes) -> float:
+def streamed(server: Served, content: bytes) -> Taken:
     """Seconds from the first line sent to the last answer's end."""
     host, port = server.url.removeprefix("http://").split(":")
     head = (
         f"POST /v1/models/clinc150/predict?top_k=5 HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n"
         f"content-type: application/x-ndjson\r\ncontent-length: {len(content)}\r\n\r\n"
     )
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), cpu_seconds(server)
     with socket.create_connection((host, int(port))) as client:
         sender = threading.Thread(target=client.sendall, args=(head.encode() + content,))
         sender.start()
@@ -95,12 +101,12 @@ def streamed(server: Served, content: bytes) -> float:
             last = (last + piece)[-5:]
         sender.join()
     assert last == b"0\r\n\r\n", "Only whole answers count."
-    return time.perf_counter() - started
+    return Taken(time.perf_counter() - started, cpu_seconds(server) - cpu)
 
 
-def peak_mib(server: Served) -> float:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+def cpu_seconds(server: Served) -> float:
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def write_csv(path: Path, rows: Sequence[str]) -> Path:
@@ -118,39 +124,39 @@ def main() -> None:
     model = Model(read_bundle(FOLDER), threads=usable_cpus())
     kinds = {"own order": False, "by length": True}
     batches = {
-        name: min(BATCHES, key=lambda batch: bare(model, rows[:N_TRIED], batch, by_length=by_length).run_seconds)
+        name: min(BATCHES, key=lambda batch: bare(model, rows[:N_TRIED], batch, by_length=by_length)[0].seconds)
         for name, by_length in kinds.items()
     }
-    taken: dict[str, list[float]] = {"softgate predict --input": [], "a stream of NDJSON": []}
-    theirs: dict[str, list[Bare]] = {name: [] for name in kinds}
+    taken: dict[str, list[Taken]] = {"softgate predict --input": [], "a stream of NDJSON": []}
+    theirs: dict[str, list[tuple[Taken, Taken]]] = {name: [] for name in kinds}
     content = [json.dumps(row).encode() + b"\n" for row in rows]
     n_tenth = len(rows) // 10
     with tempfile.TemporaryDirectory() as temporary, served(FOLDER) as server:
         output = Path(temporary, "rows.jsonl")
         tenth, whole = (write_csv(Path(temporary, f"{n}.csv"), rows[:n]) for n in (n_tenth, len(rows)))
-        peaks = {name: [] for name in taken}  # type: dict[str, list[float]]
+        peaks: dict[str, list[float]] = {name: [] for name in taken}
         for source, n_rows in ((tenth, n_tenth), (whole, len(rows))):
             streamed(server, b"".join(content[:n_rows]))
-            for name, peak in zip(taken, (ours(source, output)[1], peak_mib(server)), strict=True):
+            for name, peak in zip(taken, (ours(source, output)[1], peak_mib(server.process.pid)), strict=True):
                 peaks[name].append(peak)
         for _ in range(arguments.rounds):
-            for name, seconds in zip(taken, (ours(whole, output)[0], streamed(server, b"".join(content))), strict=True):
-                taken[name].append(seconds)
+            for name, one in zip(taken, (ours(whole, output)[0], streamed(server, b"".join(content))), strict=True):
+                taken[name].append(one)
             for name, by_length in kinds.items():
                 theirs[name].append(bare(model, rows, batches[name], by_length=by_length))
     for ours_name, own in taken.items():
-        print(f"{ours_name}: {len(rows) / median(own):,.0f} rows/s")
+        print(f"{ours_name}: {told(own, len(rows))}")
         for name, runs in theirs.items():
-            show(own, [one.run_seconds for one in runs], len(rows), f"run, {name}, {batches[name]} rows a batch")
-            whole_seconds = [one.tokenised_seconds + one.run_seconds for one in runs]
-            show(own, whole_seconds, len(rows), f"tokenise and run, {name}, {batches[name]} rows a batch")
+            for what, some in zip(("run", "tokenise and run"), zip(*runs, strict=True), strict=True):
+                of_bare = median(bare_one.seconds / one.seconds for bare_one, one in zip(some, own, strict=True))
+                print(f"  {of_bare:.2f}x of bare {what}, {name}, {batches[name]} rows a batch: {told(some, len(rows))}")
         low, high = peaks[ours_name]
         print(f"  peak memory: {low:.0f} MiB for {n_tenth:,} rows, {high:.0f} MiB for {len(rows):,}")
 
 
-def show(own: Sequence[float], seconds: Sequence[float], n_rows: int, what: str) -> None:
-    ratio = median(bare_seconds / one for bare_seconds, one in zip(seconds, own, strict=True))
-    print(f"  {ratio:.2f}x of bare {what}: {n_rows / median(seconds):,.0f} rows/s")
+def told(some: Sequence[Taken], n_rows: int) -> str:
+    rate, cpu = n_rows / median(one.seconds for one in some), median(one.cpu_seconds for one in some) / n_rows
+    return f"{rate:,.0f} rows/s, {cpu * 1e6:.0f} µs of CPU a row"
 
 
 if __name__ == "__main__":

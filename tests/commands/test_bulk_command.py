@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from graphs import flat, linear, mixed, picky, slow, write_model, write_text_model
+from memory import peak_until_end
 from servers import command, environment, served
 
 SENTENCES = ("send money", "rain sun", "joke", "balance account, please", "laugh laugh send", 'a "joke"\nof two lines')
@@ -288,14 +289,12 @@ def test_a_terminal_sees_how_far_it_is(words: Path, tmp_path: Path) -> None:
     assert b"3,000 rows" in shown
 
 
-def peak_mib(folder: Path, source: Path, output: Path) -> float:
-    process = subprocess.Popen(
-        command("predict", folder, "--input", source, "--output", output), env=environment(), stderr=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+def peak(folder: Path, source: Path, output: Path) -> float:
+    line = command("predict", folder, "--input", source, "--output", output)
+    with subprocess.Popen(line, env=environment(), stderr=subprocess.DEVNULL) as process:
+        found = peak_until_end(process)
     assert process.returncode == 0
-    return usage.ru_maxrss / 1024
+    return found
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
@@ -303,6 +302,6 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     peaks = []
     for n_rows in (10_000, 100_000):
         path = write_csv(tmp_path / f"{n_rows}.csv", [["a", "b", "c", "d"], *([n, 2, 3, 4] for n in range(n_rows))])
-        peaks.append(peak_mib(folder, path, tmp_path / "out.jsonl"))
+        peaks.append(peak(folder, path, tmp_path / "out.jsonl"))
 
     assert peaks[1] < peaks[0] + 5

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from graphs import bag_of_tokens, linear, slow, word_tokenizer, write_model
+from memory import peak_mib
 from servers import Served, served
 
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -223,11 +224,6 @@ def test_a_line_is_answered_before_the_next_is_sent(server: Served) -> None:
         assert read_chunk(file) == b""
 
 
-def peak_kib(server: Served) -> int:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0])
-
-
 def stream(server: Served, n_rows: int) -> int:
     """The lines that come back for so many, sent and read at the same time as a client of streams has to."""
     block = lines(*SENTENCES) * 20
@@ -246,10 +242,10 @@ def stream(server: Served, n_rows: int) -> int:
 def test_memory_does_not_grow_with_the_lines(models: Path) -> None:
     with served(models) as server:
         assert stream(server, 20_000) == 20_000
-        before = peak_kib(server)
+        before = peak_mib(server.process.pid)
         assert stream(server, 200_000) == 200_000
 
-        assert peak_kib(server) < before + 3 * 1024
+        assert peak_mib(server.process.pid) < before + 3
 
 
 def sent_until_stuck(client: socket.socket, content: bytes) -> int:
@@ -267,12 +263,12 @@ def test_a_client_that_does_not_read_is_not_read_from(models: Path) -> None:
     block = lines(*SENTENCES) * 1000
     with served(models) as server:
         stream(server, 20_000)
-        before = peak_kib(server)
+        before = peak_mib(server.process.pid)
         with streaming(server) as client, client.makefile("rb") as file:
             client.settimeout(2)
             n_sent = sent_until_stuck(client, chunk(block))
             assert server.predict("words", inputs="rain").status_code == 200
-            assert peak_kib(server) < before + 3 * 1024
+            assert peak_mib(server.process.pid) < before + 3
             client.settimeout(30)
             read_head(file)
             found = [json.loads(line) for _ in range(50) for line in read_chunk(file).splitlines()]
