@@ -3,6 +3,7 @@
 import doctest
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from typer.main import get_command
 import softgate.numerics
 from calibrating import LOGITS, calibrated, examples, model, pairs
 from graphs import linear, write_model
-from servers import Served, served
+from servers import Served, command, environment, served
 from softgate.numerics.activations import ACTIVATIONS
 from softgate.runtime.inputs import INPUTS
 from softgate.runtime.outputs import OUTPUTS
@@ -20,6 +21,7 @@ from softgate.settings import Settings
 from softgate.types import Action, Reason
 from softgate.web import errors
 from softgate.workbench.examples import READERS
+from tools import tool
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
@@ -77,9 +79,9 @@ def test_every_command_and_option() -> None:
     from softgate.cli import app  # noqa: PLC0415 - builds the command line
 
     text = section("Commands")
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, one in get_command(app).commands.items():  # type: ignore[attr-defined]
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `softgate {name}")]
-        options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        options = {option for parameter in one.params for option in parameter.opts if option.startswith("--")}
         assert set(re.findall(r"--[a-z-]+", row)) == options - {"--help"}
 
 
@@ -146,6 +148,26 @@ def test_every_action_and_reason_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
 
     assert [word for word in (*Action, *Reason) if f"`{word.word}`" not in readme] == []
+
+
+def test_the_example_of_a_stream_gives_a_line_for_each() -> None:
+    (example,) = re.findall(r"^    (printf .*\n.*)$", section("Streams of lines"), flags=re.M)
+    with served(ROOT / "models" / "clinc150") as server:
+        line = example.replace("http://127.0.0.1:8080", server.url).replace("curl", tool("curl"))
+        ended = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+
+    assert [json.loads(one)["label"] for one in ended.stdout.splitlines()] == ["transfer", "weather"]
+
+
+def test_the_example_of_a_file_of_rows_runs(tmp_path: Path) -> None:
+    (example,) = re.findall(r"^    softgate (predict .*)$", section("Commands"), flags=re.M)
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    (tmp_path / "rows.csv").write_text("text\nwill it rain\n")
+
+    ended = subprocess.run(command(*example.split()), cwd=tmp_path, env=environment(), check=False, capture_output=True)
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads((tmp_path / "rows.jsonl").read_text())["label"] == "weather"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
