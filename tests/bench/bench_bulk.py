@@ -64,7 +64,7 @@ def bare(model: Model, rows: Sequence[str], batch: int, *, by_length: bool) -> t
     feeds = [model.input.feed(Rows(ordered[start : start + batch])) for start in range(0, len(ordered), batch)]
     tokenised = now()
     for feed in feeds:
-        model._session.run([model.output], feed)
+        model._runner.session.run([model.output], feed)
     ended = now()
     run, whole = (Taken(ended[0] - since[0], ended[1] - since[1]) for since in (tokenised, started))
     return run, whole

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from softgate.errors import ImageInvalid, InvalidInput, SoftgateError
-from softgate.policy.classifier import Classifier
+from softgate.policy.classifier import Classifier, Part
 from softgate.runtime.inputs.tokens import TokenInput
 from softgate.runtime.repository import Model
 from softgate.types import Predictions, View
@@ -57,7 +57,7 @@ def answered(classifier: Classifier, rows: Sequence[Row], view: View, profile: s
 
 
 def _encoded(classifier: Classifier, rows: Sequence[Row], predictions: Predictions, view: View) -> list[Answer]:
-    lines = encode_lines(classifier, predictions, view).splitlines(keepends=True)
+    lines = encode_lines(classifier, Part.whole(classifier, predictions), view)
     decisions = predictions.decisions
     outcomes = zip(decisions.action.tolist(), decisions.reason.tolist(), strict=True)
     return [Answer(line, outcome, row.line) for line, outcome, row in zip(lines, outcomes, rows, strict=True)]

@@ -27,7 +27,7 @@ from softgate.policy.monitor.counts import apart
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import Model, read_bundle
 from softgate.types import View
-from softgate.workbench.buckets import InOrder, Sizes
+from softgate.workbench.in_order import InOrder, Sizes
 from softgate.workbench.report.words import count, counted
 from softgate.workbench.row_files import STANDARD_INPUT, Row, form, read_rows
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softgate.workbench.buckets import InOrder, Sizes, buckets, windows
+from softgate.workbench.in_order import InOrder, Sizes, buckets, windows
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 7))
