@@ -17,7 +17,7 @@ from softgate.web.protocols.predictions import encode_lines
 from softgate.web.stream import decode_row, refusal
 from softgate.workbench.row_files import Row
 
-Part = msgspec.Raw | msgspec.UnsetType
+Piece = msgspec.Raw | msgspec.UnsetType
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Answer:
 class Labelled(msgspec.Struct):
     """A line as `calibrate` takes it; its label has no part in it."""
 
-    inputs: Part = msgspec.UNSET
-    text: Part = msgspec.UNSET
-    text_pair: Part = msgspec.UNSET
+    inputs: Piece = msgspec.UNSET
+    text: Piece = msgspec.UNSET
+    text_pair: Piece = msgspec.UNSET
     path: str | msgspec.UnsetType = msgspec.UNSET
 
 
