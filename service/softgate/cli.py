@@ -31,6 +31,9 @@ SetScore = Literal["topp", "lac"]
 ModelFile = Annotated[Path, typer.Argument(help="A graph: model.onnx.")]
 MemoryMb = Annotated[int, typer.Option(min=64, help="Memory that the graph may take while it is looked at.")]
 Seconds = Annotated[float, typer.Option(min=1, help="Time that it may take.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, max=256, help="Processes that share the port [SOFTGATE_WORKERS; 1].")
+]
 ModelFolder = Annotated[Path, typer.Argument(help="A model folder: classifier.toml, labels.txt, 1/model.onnx.")]
 
 
@@ -41,9 +44,7 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one [SOFTGATE_PORT; 8080].")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Processes that share the port [SOFTGATE_WORKERS; 1].")
-    ] = None,
+    workers: Workers = None,
     state_dir: Annotated[
         Path | None, typer.Option(help="Folder where drift detectors survive a restart [SOFTGATE_STATE_DIR; none].")
     ] = None,
@@ -252,6 +253,39 @@ def drift(
     from softgate.commands import drift as command
 
     raise typer.Exit(command.run(url, model=model, as_json=as_json))
+
+
+@app.command()
+def bench(
+    folder: ModelFolder,
+    *,
+    workers: Workers = None,
+    connections: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=1000, help="Of the closed loop; may be given several times [1 16 64]."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each figure is measured.")] = 5,
+    seconds: Annotated[int, typer.Option(min=1, help="How long, each time.")] = 2,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--input", help="JSON lines to send, a row or a request body each; default: golden.json."),
+    ] = None,
+    p99_ms: Annotated[float | None, typer.Option(min=0.01, help="Bound of p99 at the knee.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a server of this model: throughput, latency, CPU and memory, beside a bare answer of the same size."""
+    from softgate.commands import bench as command
+
+    command.run(
+        folder,
+        workers=workers,
+        connections=connections or (1, 16, 64),
+        rounds=rounds,
+        seconds=seconds,
+        rows=rows,
+        p99_ms=p99_ms,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -19,7 +19,7 @@ def of_rows(rows: Sequence[Any]) -> Sequence[bytes]:
 
 
 def of_bundle(bundle: Bundle) -> tuple[Sequence[bytes], str]:
-    """Bodies and what they are: golden rows, else rows made up for the graph. Raises DataInvalid where there are none."""
+    """Bodies and what they are: golden rows, else rows made up for the graph. Raises DataInvalid without any."""
     if bundle.golden is not None:
         return of_rows(bundle.golden.rows), f"{len(bundle.golden.rows)} golden rows"
     rows = Model(bundle, threads=usable_cpus()).input.samples(MADE_UP_ROWS)

@@ -87,14 +87,11 @@ def measure(
 
     Raises SoftgateError where wrk is missing or cannot connect.
     """
-    program = shutil.which("wrk")
-    if program is None:
-        raise SoftgateError("Expected the program wrk, which sends the requests: install the package wrk.")
     threads = min(threads, connections)
     with tempfile.TemporaryDirectory(prefix="softgate-bench-") as folder:
         file = Path(folder, "requests.lua")
         file.write_bytes(script(bodies, content_type=content_type))
-        line = [program, f"-t{threads}", f"-c{connections}", f"-d{math.ceil(seconds)}s", "-s", str(file), url + path]
+        line = [program(), f"-t{threads}", f"-c{connections}", f"-d{math.ceil(seconds)}s", "-s", str(file), url + path]
         cpu = _cpu_of_ended_children()
         ended = subprocess.run(line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
         cpu = _cpu_of_ended_children() - cpu
@@ -103,6 +100,21 @@ def measure(
         said = (ended.stderr.strip() or ended.stdout.strip() or f"exit code {ended.returncode}").splitlines()[-1]
         raise SoftgateError(f"wrk could not measure {url}{path}: {said}.")
     return _read(json.loads(told), cpu)
+
+
+def program() -> str:
+    """The path of wrk. Raises SoftgateError where it is missing."""
+    path = shutil.which("wrk")
+    if path is None:
+        raise SoftgateError("Expected the program wrk, which sends the requests; install the package wrk.")
+    return path
+
+
+def version() -> str:
+    """Of wrk. Raises SoftgateError where it is missing."""
+    # With an exit code of 1, for it was given no URL.
+    told = subprocess.run([program(), "-v"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    return told.split()[1] if len(told.split()) > 1 else "unknown"
 
 
 def script(bodies: Sequence[bytes], *, content_type: str) -> bytes:

@@ -41,6 +41,6 @@ def quantiles(values: Floats, shares: Sequence[float] = SHARES) -> tuple[float, 
 
 
 def poisson_arrivals(*, rate: float, seconds: float, seed: int) -> Floats:
-    """When so many requests a second arrive on average, independently of each other: seconds from the start, sorted."""
+    """When so many requests a second arrive, on average: seconds from the start, sorted, at least one."""
     draw = np.random.default_rng(seed)
-    return np.sort(draw.uniform(0, seconds, draw.poisson(rate * seconds)))
+    return np.sort(draw.uniform(0, seconds, max(1, draw.poisson(rate * seconds))))

@@ -19,7 +19,7 @@ from softgate.types import Floats
 from softgate.workbench.bench.figures import quantiles
 
 MOST_CONNECTIONS = 512
-# More than half of the tail being the client's own, the tail is not the server's. Below the floor no clock is that good.
+# A tail that is more than half the client's own is not the server's. Below the floor no kernel is that punctual.
 MOST_LATENESS = 0.5
 LATENESS_FLOOR_US = 100.0
 MOST_BUSY = 0.9

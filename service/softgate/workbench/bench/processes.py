@@ -56,6 +56,11 @@ def memory(process: int) -> Memory:
     return Memory((resident or 0) * 1024, None if proportional is None else proportional * 1024)
 
 
+def cpu_model() -> str:
+    names = [line.partition(":")[2].strip() for line in _read(PROC / "cpuinfo").splitlines() if "model name" in line]
+    return names[0] if names else "unknown CPU"
+
+
 def _kilobytes(text: str, name: str) -> int | None:
     values = [line.split()[1] for line in text.splitlines() if line.startswith(f"{name}:")]
     return int(values[0]) if values else None

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -87,8 +87,10 @@ def _running(line: Sequence[str], log: Path, *descriptors: int) -> Iterator["sub
     finally:
         process.terminate()
         try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+        finally:
+            # Of one that has ended it asks nothing; on a second Ctrl-C, too, nothing stays behind.
             process.kill()
             process.wait()
         assert process.stdin is not None, "It is a pipe."
