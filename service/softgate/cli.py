@@ -265,7 +265,7 @@ def bench(
         typer.Option(min=1, max=1000, help="Of the closed loop; may be given several times [1 16 64]."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="How often each figure is measured.")] = 5,
-    seconds: Annotated[int, typer.Option(min=1, help="How long, each time.")] = 2,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long, each time; wrk counts whole seconds.")] = 2.0,
     rows: Annotated[
         Path | None,
         typer.Option("--input", help="JSON lines to send, a row or a request body each; default: golden.json."),

@@ -32,7 +32,7 @@ def run(
     workers: int | None,
     connections: Sequence[int],
     rounds: int,
-    seconds: int,
+    seconds: float,
     rows: Path | None,
     p99_ms: float | None,
     as_json: bool,

@@ -65,7 +65,7 @@ def _head(setting: Setting, measured: Measured) -> Iterator[str]:
     yield (
         f"{setting.model}: {setting.kind}, {counted(setting.n_labels, 'label')}; {setting.rows}, one a request, full "
         f"answers of {measured.answer_bytes:,} bytes; {counted(setting.workers, 'worker')}; "
-        f"{counted(setting.rounds, 'round')} of {setting.seconds} s in turns with a bare uvicorn answer of that size"
+        f"{counted(setting.rounds, 'round')} of {setting.seconds:g} s in turns with a bare uvicorn answer of that size"
     )
 
 

@@ -22,7 +22,7 @@ class Setting:
     rows: str
     workers: int
     rounds: int
-    seconds: int
+    seconds: float
 
 
 TURN: Mapping[str, Callable[[Turn], float | None]] = {

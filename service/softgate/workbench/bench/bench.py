@@ -84,9 +84,8 @@ def measure(folder: Path, plan: Plan, *, name: str, workers: int, keeps_state: b
         ours = stack.enter_context(targets.softgate(folder, name=name, workers=workers, keeps_state=keeps_state))
         n_bytes = check(ours, plan.bodies)
         bare = stack.enter_context(targets.bare(n_bytes, workers=workers))
-        for target in (ours, bare):
-            progress("Warming up")
-            turn(target, plan.bodies, connections=WARM_UP_CONNECTIONS, seconds=1)
+        progress("Warming up")
+        turn(ours, plan.bodies, connections=WARM_UP_CONNECTIONS, seconds=1)
         closed = [_compare(ours, bare, plan, connections, progress) for connections in plan.connections]
         fastest, bare_fastest = (max(_rates(closed, of)) for of in ("ours", "bare"))
         progress("Open loop: how fast the generator is")

@@ -9,13 +9,13 @@ import json
 import math
 import resource
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from softgate.errors import SoftgateError
+from softgate.workbench.bench.processes import run
 
 # Between the answer of wrk itself, which is for people, and ours.
 _MARK = "softgate "
@@ -93,7 +93,7 @@ def measure(
         file.write_bytes(script(bodies, content_type=content_type))
         line = [program(), f"-t{threads}", f"-c{connections}", f"-d{math.ceil(seconds)}s", "-s", str(file), url + path]
         cpu = _cpu_of_ended_children()
-        ended = subprocess.run(line, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603
+        ended = run(line)
         cpu = _cpu_of_ended_children() - cpu
     _, marked, told = ended.stdout.rpartition(_MARK)
     if ended.returncode != 0 or not marked:
@@ -113,7 +113,7 @@ def program() -> str:
 def version() -> str:
     """Of wrk. Raises SoftgateError where it is missing."""
     # With an exit code of 1, for it was given no URL.
-    told = subprocess.run([program(), "-v"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    told = run([program(), "-v"]).stdout
     return told.split()[1] if len(told.split()) > 1 else "unknown"
 
 

@@ -35,9 +35,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 class Connection:
     """Keep-alive; one request at a time."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.socket = socket.create_connection(address)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, opened: socket.socket) -> None:
+        self.socket = opened
         self.request = -1
         self._answer = b""
         self._size = 0
@@ -48,7 +47,11 @@ class Connection:
         self.socket.sendall(content)
 
     def receive(self) -> int | None:
-        """The status of an answer that is complete. Raises ConnectionError where the server has closed."""
+        """
+        The status of an answer, when it is complete.
+
+        Raises ConnectionError where the server has closed, and for an answer that does not say how long it is.
+        """
         chunk = self.socket.recv(CHUNK)
         if not chunk:
             raise ConnectionResetError
@@ -138,7 +141,8 @@ class Generator:
             self._idle.append(connection)
 
     def _open(self) -> Connection:
-        connection = Connection(self._address)
+        connection = Connection(socket.create_connection(self._address))
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         descriptor = connection.socket.fileno()
         self._connections[descriptor] = connection
         self._epoll.register(descriptor, select.EPOLLIN)

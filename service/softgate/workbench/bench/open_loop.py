@@ -7,7 +7,6 @@ itself is measured with every run, and a run in which it mattered is void.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 from softgate.errors import SoftgateError
 from softgate.types import Floats
 from softgate.workbench.bench.figures import quantiles
+from softgate.workbench.bench.processes import run
 
 MOST_CONNECTIONS = 512
 # A tail that is more than half the client's own is not the server's. Below the floor no kernel is that punctual.
@@ -127,7 +127,7 @@ def measure(
         "most_connections": most_connections,
     }
     line = [sys.executable, "-m", "softgate.workbench.bench.generator"]
-    ended = subprocess.run(line, input=json.dumps(asked), capture_output=True, text=True, check=False)  # noqa: S603
+    ended = run(line, given=json.dumps(asked))
     if ended.returncode != 0:
         said = (ended.stderr.strip() or f"exit code {ended.returncode}").splitlines()[-1]
         raise SoftgateError(f"The generator could not measure {url}{path}: {said}.")

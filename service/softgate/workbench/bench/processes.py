@@ -1,6 +1,7 @@
-"""What the kernel says of running processes: who descends from whom, their CPU time, their memory."""
+"""Running programs, and what the kernel says of them: who descends from whom, their CPU time, their memory."""
 
 import os
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,18 @@ class Memory:
     resident_bytes: int
     proportional_bytes: int | None
     """What is shared counts in parts; None where the kernel does not tell."""
+
+
+def run(line: Sequence[str], *, given: str = "") -> "subprocess.CompletedProcess[str]":
+    """A program to its end, `given` on its standard input. Whatever interrupts this ends it."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603
+        try:
+            output, errors = process.communicate(given)
+        finally:
+            process.kill()
+            process.wait()
+    return subprocess.CompletedProcess(line, process.returncode, output, errors)
 
 
 def stat(line: str) -> Stat:
