@@ -270,7 +270,7 @@ def bench(
         Path | None,
         typer.Option("--input", help="JSON lines to send, a row or a request body each; default: golden.json."),
     ] = None,
-    p99_ms: Annotated[float | None, typer.Option(min=0.01, help="Bound of p99 at the knee.")] = None,
+    bound_ms: Annotated[float | None, typer.Option(min=0.01, help="Bound of p99 at the knee.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a server of this model: throughput, latency, CPU and memory, beside a bare answer of the same size."""
@@ -283,7 +283,7 @@ def bench(
         rounds=rounds,
         seconds=seconds,
         rows=rows,
-        p99_ms=p99_ms,
+        bound_ms=bound_ms,
         as_json=as_json,
     )
 

@@ -18,7 +18,7 @@ from softgate.workbench.bench.processes import tree
 from tools import tool
 
 # With a bound that any server keeps: there is a knee whatever else the machine does, and it is found at once.
-SHORT = ("--rounds", 1, "--seconds", 0.2, "--connections", 2, "--p99-ms", 1e6)
+SHORT = ("--rounds", 1, "--seconds", 0.2, "--connections", 2, "--bound-ms", 1e6)
 ROOT = Path(__file__).parents[2]
 
 

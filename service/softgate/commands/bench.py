@@ -34,7 +34,7 @@ def run(
     rounds: int,
     seconds: float,
     rows: Path | None,
-    p99_ms: float | None,
+    bound_ms: float | None,
     as_json: bool,
 ) -> None:
     """Raises SoftgateError."""
@@ -61,7 +61,7 @@ def run(
         rounds=rounds,
         seconds=seconds,
     )
-    plan = Plan(sent, connections, rounds, seconds, None if p99_ms is None else p99_ms * 1000)
+    plan = Plan(sent, connections, rounds, seconds, None if bound_ms is None else bound_ms * 1000)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # As on Ctrl-C: what was started is ended.
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -73,7 +73,7 @@ def run(
 
 
 def _measure(folder: Path, plan: Plan, setting: Setting, *, name: str, keeps_state: bool) -> Measured:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn("line"), TextColumn("{task.description}"), TimeElapsedColumn())
     # On standard error, and only of a terminal.
     to = Console(stderr=True)
     with Progress(*columns, console=to, transient=True, disable=not to.is_terminal) as progress:

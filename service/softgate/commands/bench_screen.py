@@ -16,7 +16,7 @@ from softgate.workbench.bench.knee import LEAST_BOUND_US, TIMES_IDLE
 from softgate.workbench.report.words import counted
 
 CLOSED = ("conn.", "req/s", "p50", "p90", "p99", "p99.9", "CPU", "batch", "of bare")
-OPEN = ("load", "req/s", "p50", "p90", "p99", "p99.9", "client", "void")
+OPEN = ("of knee", "req/s", "p50", "p90", "p99", "p99.9", "client", "void")
 # Of a CPU: what drives a server must have some left.
 MOST_CLIENT_CPU = 0.9
 # Of fewer requests, the slowest is the 99.9th percentile.
@@ -65,7 +65,7 @@ def _head(setting: Setting, measured: Measured) -> Iterator[str]:
     yield (
         f"{setting.model}: {setting.kind}, {counted(setting.n_labels, 'label')}; {setting.rows}, one a request, full "
         f"answers of {measured.answer_bytes:,} bytes; {counted(setting.workers, 'worker')}; "
-        f"{counted(setting.rounds, 'round')} of {setting.seconds:g} s in turns with a bare uvicorn answer of that size"
+        f"{counted(setting.rounds, 'round')} of {setting.seconds:g} s, in turns with a bare uvicorn answer as large"
     )
 
 
@@ -74,7 +74,8 @@ def _comparison(comparison: Comparison) -> Iterator[tuple[str, Cells]]:
     ours, bare = figures(comparison.ours), figures(comparison.bare)
     share = of_bare(comparison)
     yield "", [f"{comparison.connections}", *_medians(ours), f"{share.median:.2f}x"]
-    yield "dim", ["", *_extents(ours), f"{share.low:.2f}-{share.high:.2f}"]
+    if len(comparison.ours) > 1:
+        yield "dim", ["", *_extents(ours), f"{share.low:.2f}-{share.high:.2f}"]
     yield "dim", ["bare", *_medians(bare), ""]
 
 
@@ -82,7 +83,7 @@ def _load(share: float, load: Load) -> Iterator[tuple[str, Cells]]:
     measured, n_void = load_figures(load), len(load.void)
     voided = f"{n_void} of {n_void + len(load.runs)}" if n_void else "none"
     yield "", [f"{share:.0%}", f"{load.rate:,.0f}", *_medians(measured), voided]
-    if load.runs:
+    if len(load.runs) > 1:
         yield "dim", ["", "", *_extents(measured), ""]
 
 
@@ -129,6 +130,9 @@ def _doubts(measured: Measured) -> Iterator[str]:
     if busy:
         at = ", ".join(map(str, busy))
         yield f"wrk had no CPU time left at {at} connections: that throughput may be its own."
+    late = [share for share, load in zip(LOADS, measured.loads, strict=False) if _is_late(load, measured.bound_us)]
+    if late:
+        yield f"At {late[0]:.0%} of the knee p99 was above its bound: this machine is too busy to tell where it is."
     turns = [turn for each in measured.closed for turn in each.ours]
     if min(turn.closed.requests for turn in turns) < FEW_REQUESTS:
         yield f"Some rounds had fewer than {FEW_REQUESTS:,} requests, so that p99.9 is their slowest: raise --seconds."
@@ -136,6 +140,11 @@ def _doubts(measured: Measured) -> Iterator[str]:
 
 def _client_cpu(comparison: Comparison) -> float:
     return max(turn.closed.client_cpu for turn in comparison.ours)
+
+
+def _is_late(load: Load, bound_us: float) -> bool:
+    p99 = load_figures(load)["p99_us"]
+    return p99 is not None and p99.median > bound_us
 
 
 def _table(title: str, note: str, columns: Cells, rows: Sequence[tuple[str, Cells]], console: Console) -> None:
