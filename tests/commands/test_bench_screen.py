@@ -146,12 +146,14 @@ def test_what_makes_the_figures_doubtful_is_said() -> None:
         closed=[Comparison(1, slow, slow)],
         bound_us=1999.0,
         knee=Knee(1460.0, at_least=True),
+        loads=[*calm.loads, Load(1168.0, [open_loop(answered=97)], [])],
     )
     text = " ".join(" ".join(lines(doubtful)).split())
 
     assert "too busy" not in " ".join(lines(calm))
     assert "wrk had no CPU time left at 1 connections" in text
     assert "At 10% of the knee p99 was above its bound: this machine is too busy to tell where it is." in text
+    assert "Of 700 requests below the knee 3 had no answer of status 200." in text
     assert "p99.9 is their slowest" in text
     assert "Knee: at least 1,460 requests/s" in text
 

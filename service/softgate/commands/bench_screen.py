@@ -133,8 +133,13 @@ def _doubts(measured: Measured) -> Iterator[str]:
     late = [share for share, load in zip(LOADS, measured.loads, strict=False) if _is_late(load, measured.bound_us)]
     if late:
         yield f"At {late[0]:.0%} of the knee p99 was above its bound: this machine is too busy to tell where it is."
-    turns = [turn for each in measured.closed for turn in each.ours]
-    if min(turn.closed.requests for turn in turns) < FEW_REQUESTS:
+    runs = [run for load in measured.loads for run in load.runs]
+    lost = sum(run.requests - run.answered for run in runs)
+    if lost:
+        asked = sum(run.requests for run in runs)
+        yield f"Of {asked:,} requests below the knee {lost:,} had no answer of status 200."
+    requests = [turn.closed.requests for each in measured.closed for turn in each.ours]
+    if min([*requests, *(run.requests for run in runs)]) < FEW_REQUESTS:
         yield f"Some rounds had fewer than {FEW_REQUESTS:,} requests, so that p99.9 is their slowest: raise --seconds."
 
 
