@@ -61,9 +61,10 @@ def test_every_figure_of_a_model_with_two_workers_as_json(identity: Path, tmp_pa
     assert 0 < closed["of_bare"]["median"] < 2
     assert len(told["memory"]) == 2
     assert told["knee"]["p99_bound_us"] == 1e9
-    assert [load["requests_per_second"] for load in told["open_loop"]] == [
-        pytest.approx(share * told["knee"]["rate"]) for share in (0.1, 0.5, 0.8)
-    ]
+    rate = told["knee"]["rate"]
+    # None where the machine is too busy for the client.
+    loads = [] if rate is None else [pytest.approx(share * rate) for share in (0.1, 0.5, 0.8)]
+    assert [load["requests_per_second"] for load in told["open_loop"]] == loads
     # Drift detectors keep their state, but not where the settings say.
     assert list(state.iterdir()) == []
     assert told["generator"]["client_us_per_request"] > 0

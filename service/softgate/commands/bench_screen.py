@@ -13,6 +13,7 @@ from softgate.commands.drift_screen import is_unicode
 from softgate.workbench.bench.bench import LOADS, Comparison, Load, Measured
 from softgate.workbench.bench.figures import Spread
 from softgate.workbench.bench.knee import LEAST_BOUND_US, TIMES_IDLE
+from softgate.workbench.bench.open_loop import MOST_LATENESS_US
 from softgate.workbench.report.words import counted
 
 CLOSED = ("conn.", "req/s", "p50", "p90", "p99", "p99.9", "CPU", "batch", "of bare")
@@ -112,7 +113,7 @@ def _foot(setting: Setting, measured: Measured) -> Iterator[str]:
     yield (
         f"Generator of the open loop: {generator.answered_per_second:,.0f} requests/s against the bare answer, "
         f"{generator.client_us_per_request:.0f} µs of CPU each. Under client, its own lateness at p99: a run is void "
-        "where that is more than half of p99, or where the generator had no time left."
+        f"where that is more than half of p99 or {MOST_LATENESS_US / 1000:g} ms, or the generator had no time left."
     )
     yield f"Memory per worker: {_memory(measured)}."
     yield from _doubts(measured)

@@ -48,6 +48,21 @@ def test_a_rate_that_fails_once_is_tried_again() -> None:
     assert tried == [1, 1, 2, 2]
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "rate"),
+    [
+        ([Verdict.VOID, Verdict.VOID, Verdict.WITHIN], 2.0),
+        ([Verdict.VOID, Verdict.ABOVE, Verdict.WITHIN], 2.0),
+        ([Verdict.ABOVE, Verdict.ABOVE, Verdict.WITHIN], None),
+        ([Verdict.VOID, Verdict.ABOVE, Verdict.VOID, Verdict.WITHIN], None),
+    ],
+)
+def test_two_late_runs_settle_a_rate_and_three_of_any_kind(verdicts: list[Verdict], rate: float | None) -> None:
+    left = iter(verdicts)
+
+    assert search(lambda _: next(left, Verdict.WITHIN), low=1, high=2).rate == rate
+
+
 def test_a_client_at_its_end_makes_the_knee_a_least() -> None:
     found = search(lambda rate: Verdict.WITHIN if rate <= 500 else Verdict.VOID, low=100, high=900, steps=1)
 

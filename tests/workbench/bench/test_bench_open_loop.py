@@ -69,7 +69,6 @@ def test_a_stall_is_charged_for_every_request_that_was_due_meanwhile() -> None:
     assert found.p99_us >= 0.15 * 1e6
     # A generator that counts from when it sent blames the stall on the four that had a connection.
     assert not shows_the_stall(recording, omitting)
-    assert np.quantile(omitting, 0.98) < 0.15
 
 
 def test_a_stall_shows_with_connections_to_spare_and_from_a_process_of_its_own() -> None:
@@ -78,7 +77,7 @@ def test_a_stall_shows_with_connections_to_spare_and_from_a_process_of_its_own()
         found = measure(server.url, "/", bodies, rate=RATE, seconds=1, seed=0)
 
     assert found.answered == found.requests
-    assert found.connections > 50
+    assert found.connections > 16
     assert found.p99_us >= 0.15 * 1e6
 
 
@@ -113,6 +112,8 @@ def test_a_summary_by_hand() -> None:
         ({"lateness_p99_us": 1000.0}, None),
         ({"lateness_p99_us": 1001.0}, "the client was 1,001 µs behind its schedule at p99"),
         ({"p99_us": 120.0, "lateness_p99_us": 100.0}, None),
+        ({"p99_us": 1e6, "lateness_p99_us": 50_000.0}, None),
+        ({"p99_us": 1e6, "lateness_p99_us": 50_001.0}, "the client was 50,001 µs behind its schedule at p99"),
         ({"p99_us": 120.0, "lateness_p99_us": 101.0}, "the client was 101 µs behind its schedule at p99"),
     ],
 )

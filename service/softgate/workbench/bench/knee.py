@@ -46,24 +46,29 @@ def judge(run: OpenLoop, bound: float) -> Verdict:
 
 def search(probe: Callable[[float], Verdict], *, low: float, high: float, steps: int = STEPS) -> Knee:
     """
-    Bisect between two rates, so many times; a rate that fails once gets a second try, for machines are shared.
+    Bisect between two rates, so many times. Where `high` is within the bound, the server holds at least that.
 
-    Where `high` itself is within the bound, it is the knee, as a rate that the server holds at least.
+    Machines are shared: a rate is above the bound when it was so twice, and void when three tries told nothing else.
     """
 
-    def twice(rate: float) -> Verdict:
-        first = probe(rate)
-        return first if first is Verdict.WITHIN else probe(rate)
+    def tried(rate: float) -> Verdict:
+        failed: list[Verdict] = []
+        while len(failed) < 3 and failed.count(Verdict.ABOVE) < 2:
+            verdict = probe(rate)
+            if verdict is Verdict.WITHIN:
+                return verdict
+            failed.append(verdict)
+        return Verdict.ABOVE if failed.count(Verdict.ABOVE) == 2 else Verdict.VOID
 
-    lowest = twice(low)
+    lowest = tried(low)
     if lowest is not Verdict.WITHIN:
         return Knee(None, at_least=lowest is Verdict.VOID)
-    above = twice(high)
+    above = tried(high)
     if above is Verdict.WITHIN:
         return Knee(high, at_least=True)
     for _ in range(steps):
         middle = (low + high) / 2
-        verdict = twice(middle)
+        verdict = tried(middle)
         if verdict is Verdict.WITHIN:
             low = middle
         else:
