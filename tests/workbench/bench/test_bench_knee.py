@@ -60,13 +60,27 @@ def test_a_rate_that_fails_once_is_tried_again() -> None:
 def test_two_late_runs_settle_a_rate_and_three_of_any_kind(verdicts: list[Verdict], rate: float | None) -> None:
     left = iter(verdicts)
 
-    assert search(lambda _: next(left, Verdict.WITHIN), low=1, high=2).rate == rate
+    assert search(lambda _: next(left, Verdict.WITHIN), low=1, high=2, halvings=0).rate == rate
 
 
 def test_a_client_at_its_end_makes_the_knee_a_least() -> None:
     found = search(lambda rate: Verdict.WITHIN if rate <= 500 else Verdict.VOID, low=100, high=900, steps=1)
 
     assert found == Knee(500, at_least=True)
+
+
+def test_the_lowest_rate_is_halved_until_it_holds() -> None:
+    tried: list[float] = []
+
+    def probe(rate: float) -> Verdict:
+        tried.append(rate)
+        return Verdict.WITHIN if rate <= 60 else Verdict.ABOVE
+
+    found = search(probe, low=200, high=900, steps=2)
+
+    assert found == Knee(50, at_least=False)
+    # What lies above the first rate is above the bound too, and is not tried.
+    assert tried == [200, 200, 100, 100, 50, 75, 75, 62.5, 62.5]
 
 
 @pytest.mark.parametrize(("verdict", "at_least"), [(Verdict.ABOVE, False), (Verdict.VOID, True)])

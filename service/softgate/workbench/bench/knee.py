@@ -15,6 +15,8 @@ TIMES_IDLE = 5.0
 LEAST_BOUND_US = 5000.0
 # The knee is known to (HIGH - LOW) / 2 ** STEPS of the closed loop's rate: 1.4 %.
 LOW, HIGH, STEPS = 0.2, 1.1, 6
+# How often the lowest rate is halved where it is above the bound already.
+HALVINGS = 3
 
 
 class Verdict(Enum):
@@ -44,33 +46,40 @@ def judge(run: OpenLoop, bound: float) -> Verdict:
     return Verdict.ABOVE if late else Verdict.WITHIN
 
 
-def search(probe: Callable[[float], Verdict], *, low: float, high: float, steps: int = STEPS) -> Knee:
+def search(
+    probe: Callable[[float], Verdict], *, low: float, high: float, steps: int = STEPS, halvings: int = HALVINGS
+) -> Knee:
     """
-    Bisect between two rates, so many times. Where `high` is within the bound, the server holds at least that.
+    Bisect between two rates, so many times; `low` is halved first, at most so often, until it is within the bound.
 
-    Machines are shared: a rate is above the bound when it was so twice, and void when three tries told nothing else.
+    Where `high` is within the bound too, the server holds at least that.
     """
-
-    def tried(rate: float) -> Verdict:
-        failed: list[Verdict] = []
-        while len(failed) < 3 and failed.count(Verdict.ABOVE) < 2:
-            verdict = probe(rate)
-            if verdict is Verdict.WITHIN:
-                return verdict
-            failed.append(verdict)
-        return Verdict.ABOVE if failed.count(Verdict.ABOVE) == 2 else Verdict.VOID
-
-    lowest = tried(low)
-    if lowest is not Verdict.WITHIN:
-        return Knee(None, at_least=lowest is Verdict.VOID)
-    above = tried(high)
-    if above is Verdict.WITHIN:
-        return Knee(high, at_least=True)
+    above: Verdict | None = None
+    while (verdict := settled(probe, low)) is not Verdict.WITHIN:
+        if halvings == 0:
+            return Knee(None, at_least=verdict is Verdict.VOID)
+        high, above, halvings = low, verdict, halvings - 1
+        low /= 2
+    if above is None:
+        above = settled(probe, high)
+        if above is Verdict.WITHIN:
+            return Knee(high, at_least=True)
     for _ in range(steps):
         middle = (low + high) / 2
-        verdict = tried(middle)
+        verdict = settled(probe, middle)
         if verdict is Verdict.WITHIN:
             low = middle
         else:
             high, above = middle, verdict
     return Knee(low, at_least=above is Verdict.VOID)
+
+
+def settled(probe: Callable[[float], Verdict], rate: float) -> Verdict:
+    """Machines are shared: above the bound is what was so twice, void what three runs told nothing else of."""
+    failed: list[Verdict] = []
+    while len(failed) < 3 and failed.count(Verdict.ABOVE) < 2:
+        verdict = probe(rate)
+        if verdict is Verdict.WITHIN:
+            return verdict
+        failed.append(verdict)
+    return Verdict.ABOVE if failed.count(Verdict.ABOVE) == 2 else Verdict.VOID
