@@ -82,6 +82,8 @@ def test_a_label_that_looks_like_markup_is_shown_as_it_is(tmp_path: Path) -> Non
         (("calibrate", "nowhere", "--data", "x.csv"), 1, "nowhere/classifier.toml: there is no such file"),
         (("report", "nowhere"), 1, "nowhere/classifier.toml: there is no such file"),
         (("report", "nowhere", "--show-inputs"), 2, "requires an argument"),
+        (("bench", "nowhere"), 1, "nowhere/classifier.toml: there is no such file"),
+        (("bench", "nowhere", "--connections", "0"), 2, "--connections"),
         (("health", "file:///etc/passwd"), 1, "Expected an http URL"),
         (("serve", "nowhere", "--port", "99999"), 2, "less than or equal to 65535"),
         (("health", "http://127.0.0.1:abc"), 1, "No answer from http://127.0.0.1:abc/readyz?verbose"),

@@ -39,9 +39,8 @@ def run(
 ) -> None:
     """Raises SoftgateError."""
     settings = read_settings(workers=workers)
-    # Before minutes are spent.
-    wrk = closed_loop.version()
     bundle = read_bundle(folder)
+    wrk = closed_loop.version()
     sent, what = bodies.of_bundle(bundle) if rows is None else (bodies.of_file(rows), f"the rows of {rows.name}")
     setting = Setting(
         command=shlex.join(["softgate", *sys.argv[1:]]),

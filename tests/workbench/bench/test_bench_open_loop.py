@@ -100,7 +100,7 @@ def test_a_summary_by_hand() -> None:
     # It never came to see the last one.
     assert found.lateness_p99_us == pytest.approx(600_000)
     assert found.client_busy == pytest.approx(0.25)
-    assert found.client_us_per_request == pytest.approx(500)
+    assert found.client_us_per_request == pytest.approx(1000)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from softgate.workbench.bench.targets import Target
 WARM_UP_CONNECTIONS = 16
 # Of the closed loop's rate: almost idle.
 IDLE = 0.1
+# Of the bare answer's rate: more than it and the generator manage, to see what they do.
+FLOOD, FLOOD_CONNECTIONS = 1.5, 64
 # Shares of the knee that are measured in rounds.
 LOADS = (0.1, 0.5, 0.8)
 
@@ -89,7 +91,7 @@ def measure(folder: Path, plan: Plan, *, name: str, workers: int, keeps_state: b
         closed = [_compare(ours, bare, plan, connections, progress) for connections in plan.connections]
         fastest, bare_fastest = (max(_rates(closed, of)) for of in ("ours", "bare"))
         progress("Open loop: how fast the generator is")
-        generator = _open(bare, plan, rate=2 * bare_fastest, seed=0)
+        generator = _open(bare, plan, rate=FLOOD * bare_fastest, seed=0, most_connections=FLOOD_CONNECTIONS)
         bound, found = _knee(ours, plan, fastest, progress)
         loads = [] if found.rate is None else [_load(ours, plan, share * found.rate, progress) for share in LOADS]
         return Measured(n_bytes, closed, generator, bound, found, loads, [memory(worker) for worker in ours.workers])
@@ -141,8 +143,18 @@ def _rates(closed: Sequence[Comparison], of: str) -> Sequence[float]:
     return [each.closed.requests_per_second for comparison in closed for each in getattr(comparison, of)]
 
 
-def _open(target: Target, plan: Plan, *, rate: float, seed: int) -> OpenLoop:
-    return open_loop.measure(target.url, target.path, plan.bodies, rate=rate, seconds=plan.seconds, seed=seed)
+def _open(
+    target: Target, plan: Plan, *, rate: float, seed: int, most_connections: int = open_loop.MOST_CONNECTIONS
+) -> OpenLoop:
+    return open_loop.measure(
+        target.url,
+        target.path,
+        plan.bodies,
+        rate=rate,
+        seconds=plan.seconds,
+        seed=seed,
+        most_connections=most_connections,
+    )
 
 
 def _knee(target: Target, plan: Plan, fastest: float, progress: Progress) -> tuple[float, knee.Knee]:

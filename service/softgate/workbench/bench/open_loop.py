@@ -66,7 +66,7 @@ class OpenLoop:
     client_busy: float
     """Share of the time in which requests were due that the client was at work, or wanted to be."""
     client_us_per_request: float
-    """CPU time."""
+    """CPU time, per answer."""
     connections: int
 
 
@@ -94,7 +94,7 @@ def summary(recording: Recording) -> OpenLoop:
         p999_us=p999,
         lateness_p99_us=lateness,
         client_busy=1 - recording.waited / last,
-        client_us_per_request=recording.cpu_seconds * 1e6 / n_requests,
+        client_us_per_request=recording.cpu_seconds * 1e6 / max(1, n_answered),
         connections=recording.connections,
     )
 
