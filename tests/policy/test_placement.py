@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graphs import LABELS, linear, load_classifier, slow, write_model, write_text_model
-from softgate.runtime.card import LOOP, THREAD
+from softgate.runtime.card import LOOP, MIXED, THREAD
 
 SMALL = linear(np.eye(4, dtype=np.float32))
 
@@ -29,8 +29,25 @@ def test_a_slow_graph_runs_on_a_thread(tmp_path: Path) -> None:
     assert placed(write_model(tmp_path / "slow", slow(seconds_hint=1))) == THREAD
 
 
-def test_texts_are_read_on_a_thread_however_small_the_graph(tmp_path: Path) -> None:
-    assert placed(write_text_model(tmp_path / "words")) == THREAD
+def test_a_short_text_that_is_alone_runs_on_the_loop_where_the_graph_is_small(tmp_path: Path) -> None:
+    assert placed(write_text_model(tmp_path / "words")) == MIXED
+
+
+def test_what_runs_mixed_is_answered_alike_whatever_its_length(tmp_path: Path) -> None:
+    classifier = load_classifier(write_text_model(tmp_path / "words"), clock=time.perf_counter)
+    classifier.place()
+    texts = ["send money", "rain " * 200, "joke", "weather"]
+
+    async def answers() -> list[list[float]]:
+        one_by_one = [await classifier.predict(classifier.check([text])) for text in texts]
+        together = await asyncio.gather(*[classifier.predict(classifier.check([text])) for text in texts])
+        return [answer.scores.probabilities[0].tolist() for answer in [*one_by_one, *together]]
+
+    found = asyncio.run(answers())
+    expected = classifier.predict_now(classifier.check(texts)).scores.probabilities
+    classifier.close()
+
+    np.testing.assert_allclose(found, [*expected.tolist()] * 2, rtol=1e-6)
 
 
 def test_a_clock_that_stands_still_measures_nothing(tmp_path: Path) -> None:

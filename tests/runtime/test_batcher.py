@@ -329,3 +329,23 @@ async def test_on_the_loop_a_delay_gathers_and_a_full_batch_ends_it() -> None:
 
     assert await late == "C"
     assert bench.ran == [["a", "b"], ["c"]]
+
+
+@played
+async def test_a_short_job_runs_on_the_loop_if_it_is_alone() -> None:
+    bench = Bench()
+    bench.batcher.keep_short_on_loop(lambda payload: len(payload) == 1)
+
+    alone = await bench.submit("a")
+    long = await bench.submit("bb")
+    assert (alone.done(), long.done(), len(bench.executor.waiting)) == (True, False, 1)
+    # A run is under way: what comes now waits for it, however short.
+    behind = await bench.submit("c")
+    assert not behind.done()
+    await bench.step()
+    tasks = [asyncio.create_task(bench.batcher.submit(payload, n_rows=1, group="")) for payload in ("d", "e")]
+    await turns()
+    await bench.step()
+
+    assert [await task for task in (alone, long, behind, *tasks)] == ["A", "BB", "C", "D", "E"]
+    assert bench.ran == [["a"], ["bb"], ["c"], ["d", "e"]]

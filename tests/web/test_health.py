@@ -21,7 +21,7 @@ def test_a_ready_model_says_where_and_how_fast_it_runs(server: Served) -> None:
     listed = {model["name"]: model for model in server.client.get("/v1/models").json()["models"]}
 
     assert {name: (listed[name]["runs_on"], listed[name]["threads"]) for name in ("words", "identity")} == {
-        "words": ("thread", 1),
+        "words": ("mixed", 1),
         "identity": ("loop", 1),
     }
     for name in ("words", "identity"):

@@ -80,7 +80,7 @@ def test_where_it_would_run_is_told(path: Path, capsys: pytest.CaptureFixture[st
     small, words, failing = (told(path, capsys, model) for model in (softmax_of(4), bag_of_words(), one_row(4)))
 
     assert (small["runs_on"], small["threads"]) == ("loop", 1)
-    assert (words["runs_on"], words["threads"]) == ("thread", 1)
+    assert (words["runs_on"], words["threads"]) == ("mixed", 1)
     assert (failing["runs_on"], failing["threads"]) == (None, None)
 
 

@@ -10,14 +10,18 @@ from rich.text import Text
 
 from softgate.commands.screen import aside, console, megabytes, plain
 from softgate.errors import GraphInvalid
-from softgate.runtime.card import LOOP, THREAD
+from softgate.runtime.card import LOOP, MIXED, THREAD
 from softgate.runtime.contained import Limits, contained
 from softgate.workbench import duration
 from softgate.workbench.inspect import Inspection, Output, of_json
 from softgate.workbench.template import shown
 
 NOTE_MARGIN = 6
-RUNS_ON = {LOOP: "the event loop", THREAD: "a thread of its own"}
+RUNS_ON = {
+    LOOP: "the event loop",
+    MIXED: "the event loop where a short text is alone, else a thread of its own",
+    THREAD: "a thread of its own",
+}
 
 
 def run(path: Path, *, memory_mb: int, seconds: float, as_json: bool) -> None:

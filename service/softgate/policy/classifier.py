@@ -5,6 +5,7 @@ A thin shell: it runs a model's graph on a thread of its own or on the event loo
 batch, has it scored and decided in one go, and counts it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -19,14 +20,21 @@ from softgate.policy.one_row import OneRow
 from softgate.policy.readout import Readout, read_out
 from softgate.policy.scoring import MOST_RANKED, Shown, laid_out, score, show
 from softgate.runtime.batcher import Batcher, Job
-from softgate.runtime.card import AUTO, LOOP, THREAD
+from softgate.runtime.card import AUTO, LOOP, MIXED, THREAD
 from softgate.runtime.repository import Model
 from softgate.types import Predictions, Rows, View
 
 EVERYTHING = View()
 # Of a full batch, decided; a thread's wake-up and hand-over take about as long.
 LONGEST_ON_LOOP_SECONDS = 500e-6
+# Nothing else waits then but what arrives meanwhile; the way over a thread takes a fifth of it.
+LONGEST_ALONE_SECONDS = 1e-3
 N_TRIALS = 5
+# What people write to chatbots is mostly shorter.
+SHORT_TEXT = (
+    "please move fifty dollars from my checking account "
+    "to my savings account before the end of the month, and tell me then what is left on both of them"
+)
 # Up to so many rows of a batch, counting them one by one is faster than numpy's calls, measured.
 FEW_ROWS = 10
 
@@ -121,7 +129,7 @@ class Classifier:
         self._max_rows = max_rows
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"softgate-{self.name}")
         self.runs_on = THREAD if card.serving.run_on == AUTO else card.serving.run_on
-        """LOOP or THREAD; `place` settles what the card leaves open."""
+        """LOOP, THREAD or MIXED; `place` settles what the card leaves open."""
         self._batcher: Batcher[Query, Part] = Batcher(
             self._answer,
             executor=self._thread,
@@ -131,8 +139,7 @@ class Classifier:
             max_delay_seconds=card.serving.max_delay_ms / 1000,
             depth=monitor.counts["queue_rows"],
         )
-        if self.runs_on == LOOP:
-            self._batcher.stay_on_loop()
+        self._run_on(self.runs_on)
 
     def check(self, values: Sequence[object]) -> Rows:
         """The rows of a request, decoded and not yet trusted. Raises InvalidInput."""
@@ -212,24 +219,37 @@ class Classifier:
 
     def place(self) -> None:
         """
-        Run on the loop, unless the card says otherwise, if that keeps it for no longer than a thread takes to be woken.
+        Run where it costs least, unless the card says where: on the loop, if that keeps it for no longer than a thread
+        takes to be woken. Texts vary in length, and a long one would hold up everybody: the short go there, alone.
 
-        Measured, so before the first request. Texts and images vary in length, and a long one would hold up everybody.
+        Measured, so before the first request.
         """
         card = self.model.bundle.card
-        samples = self.model.input.samples(card.serving.max_batch) if card.input.kind == "tensor" else None
-        if card.serving.run_on != AUTO or samples is None or self.model.doubts:
+        if card.serving.run_on != AUTO or self.model.doubts:
             return
+        if card.input.kind == "tensor":
+            samples = self.model.input.samples(card.serving.max_batch)
+            if samples is not None and self._takes(samples) <= LONGEST_ON_LOOP_SECONDS:
+                self._run_on(LOOP)
+        elif card.input.kind == "text" and self._takes([SHORT_TEXT]) <= LONGEST_ALONE_SECONDS:
+            self._run_on(MIXED)
+
+    def _takes(self, samples: Sequence[object]) -> float:
+        """The least seconds of a run of these rows, decided; a clock that stands still has measured nothing."""
         rows = self.model.input.check(samples)
         taken = []
         for _ in range(N_TRIALS):
             started = self._clock()
             self.decided(self.model.logits(rows), 0)
             taken.append(self._clock() - started)
-        # A clock that stands still has measured nothing.
-        if 0 < min(taken) <= LONGEST_ON_LOOP_SECONDS:
-            self.runs_on = LOOP
+        return min(taken) or math.inf
+
+    def _run_on(self, where: str) -> None:
+        self.runs_on = where
+        if where == LOOP:
             self._batcher.stay_on_loop()
+        elif where == MIXED:
+            self._batcher.keep_short_on_loop(_is_short)
 
     def _answer(self, jobs: Sequence[Job[Query, Part]]) -> Sequence[Part | Exception]:
         started = self._clock()
@@ -266,6 +286,11 @@ class Classifier:
                 if job.payload.counted:
                     self.monitor.predictions(part.predictions)
         return parts
+
+
+def _is_short(query: Query) -> bool:
+    values = query.rows.values
+    return len(values) == 1 and isinstance(values[0], str) and len(values[0]) <= len(SHORT_TEXT)
 
 
 def _group(rows: Rows) -> object:

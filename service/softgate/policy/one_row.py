@@ -40,8 +40,9 @@ class OneRow:
     _temperature: float
     _bias: Floats | None
     _routing: Routing
-    _names: Sequence[str]
+    _names: NDArray[np.object_]
     _with_energy: bool
+    _labels: Sequence[str]
     _thresholds: Sequence[Sequence[float]]
     _route_of_class: Sequence[int]
     _quantiles: Sequence[float] | None
@@ -68,8 +69,9 @@ class OneRow:
             temperature,
             bias,
             routing,
-            names,
+            np.array(names, dtype=object),
             with_energy,
+            names,
             routing.thresholds.tolist(),
             route_of_class,
             None if quantile is None else np.broadcast_to(quantile, len(names)).tolist(),
@@ -90,13 +92,11 @@ class OneRow:
         probabilities = np.exp(scaled)
         total = _sum(probabilities)
         probabilities /= total
-        classes, ranked = _ranked(probabilities)
+        classes, ranked, names = self._ranked(probabilities)
         # A logit of minus infinity leaves no other trace.
         if ranked[-1] == 0.0 and not np.isfinite(scaled).all():
             return None
         log_total = np.log(total)
-        labels = self._names
-        names = [labels[column] for column in classes]
         energy = None
         if self._with_energy:
             familiar = (log_total + top) * self._temperature
@@ -131,6 +131,16 @@ class OneRow:
             candidates={},
         )
 
+    def _ranked(self, probabilities: Floats) -> tuple[Sequence[int], Sequence[float], Sequence[str]]:
+        """Classes, their probabilities and names, most probable first, the lower index first among equals."""
+        names = self._names
+        if len(names) > _FEW_CLASSES:
+            order = (-probabilities).argsort(kind="stable")
+            return order.tolist(), probabilities[order].tolist(), names[order].tolist()
+        values: list[float] = probabilities.tolist()
+        classes = sorted(range(len(values)), key=values.__getitem__, reverse=True)
+        return classes, [values[column] for column in classes], [self._labels[column] for column in classes]
+
     def _candidate(self, probabilities: Floats, label: int, confidence: float) -> tuple[int, float]:
         if self._routing.own_routes:
             return label, confidence
@@ -146,20 +156,12 @@ class OneRow:
         return 2 <= len(spanned) <= self._routing.clarify and not all(isnan(thresholds[route]) for route in spanned)
 
 
-def _ranked(probabilities: Floats) -> tuple[Sequence[int], Sequence[float]]:
-    """Classes and their probabilities, most probable first, the lower index first among equals."""
-    if len(probabilities) > _FEW_CLASSES:
-        order = (-probabilities).argsort(kind="stable")
-        return order.tolist(), probabilities[order].tolist()
-    values: list[float] = probabilities.tolist()
-    classes = sorted(range(len(values)), key=values.__getitem__, reverse=True)
-    return classes, [values[column] for column in classes]
-
-
 def _leading(ranked: Sequence[float], classes: Sequence[int], quantiles: Sequence[float]) -> Sequence[int]:
     """Places in the ranking whose mass before them is within the quantile of their class."""
-    places, before = [], 0.0
+    places, before, most = [], 0.0, max(quantiles)
     for place, probability in enumerate(ranked):
+        if before > most:
+            break
         if before <= quantiles[classes[place]]:
             places.append(place)
         # A sum that rounds above 1 would keep a class out of the set that holds every class.

@@ -2,7 +2,8 @@
 One run at a time; the next run takes what has queued up meanwhile.
 
 An idle model runs a request at once, so batching adds no delay unless the card asks for one. A graph that takes less
-time than the way to a thread and back runs on the event loop itself, with all that arrived in the same turn of it.
+time than the way to a thread and back runs on the event loop itself, with all that arrived in the same turn of it; so
+may a short request of any graph, if it is alone.
 `take` decides, the class acts.
 """
 
@@ -75,6 +76,7 @@ class Batcher(Generic[Payload, Result]):
         """
         self._run = run
         self._executor: Executor | None = executor
+        self._is_short: Callable[[Payload], bool] | None = None
         self._clock = clock
         self._max_rows = max_rows
         self._max_queue = max_queue
@@ -88,6 +90,10 @@ class Batcher(Generic[Payload, Result]):
     def stay_on_loop(self) -> None:
         """From the first run on, `run` is called on the event loop and not on the executor."""
         self._executor = None
+
+    def keep_short_on_loop(self, is_short: Callable[[Payload], bool]) -> None:
+        """From the first run on, a job that is alone and short is run there."""
+        self._is_short = is_short
 
     async def submit(self, payload: Payload, *, n_rows: int, group: Hashable) -> Result:
         """The result of `payload`. Raises what `put` raises, and what its run raises."""
@@ -127,7 +133,7 @@ class Batcher(Generic[Payload, Result]):
         self._n_queued = self._depth[0] = n_rows
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._max_delay_seconds == 0.0 and self._executor is None:
+        if self._max_delay_seconds == 0.0 and (self._executor is None or self._is_short is not None):
             self._soon(loop)
         elif self._max_delay_seconds == 0.0 or self._n_queued >= self._max_rows:
             self._start(loop)
@@ -146,7 +152,7 @@ class Batcher(Generic[Payload, Result]):
         jobs = self._next()
         if not jobs:
             return
-        if self._executor is None:
+        if self._executor is None or self._is_alone_and_short(jobs):
             self._settle(jobs, self._answers(jobs))
             if self._queue:
                 self._soon(loop)
@@ -154,6 +160,9 @@ class Batcher(Generic[Payload, Result]):
         self._running = True
         run = loop.run_in_executor(self._executor, self._answers, jobs)
         run.add_done_callback(lambda finished: self._finish(loop, jobs, finished))
+
+    def _is_alone_and_short(self, jobs: Sequence[Job[Payload, Result]]) -> bool:
+        return self._is_short is not None and len(jobs) == 1 and not self._queue and self._is_short(jobs[0].payload)
 
     def _next(self) -> Sequence[Job[Payload, Result]]:
         """The jobs of the next run, out of the queue; those that nobody waits for leave it too."""

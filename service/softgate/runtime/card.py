@@ -25,8 +25,9 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 MULTI_LABEL = "sigmoid"
 
 
-# Where a graph runs: on the event loop, or on a thread of its model's own.
-AUTO, LOOP, THREAD = RUN_ON = ("auto", "loop", "thread")
+# Where a graph runs: on the event loop, or on a thread of its model's own; `mixed`: a short text that is alone on the
+# loop, all else on the thread.
+AUTO, LOOP, THREAD, MIXED = RUN_ON = ("auto", "loop", "thread", "mixed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Rows → a graph's output, in as many calls of its session as the limits ask for."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from softgate.types import Rows, TensorSpec
 
 # A call of more padded tokens gives its memory back: one request of 32 long texts would hold 1.5 GB for ever, measured.
 MOST_TOKENS_KEPT = 1024
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 Values = NDArray[np.floating]
 
@@ -57,22 +61,23 @@ class Runner:
 
     def _in_buckets(self, source: TokenInput, rows: Rows, cost: float) -> Values:
         encodings = source.encode(rows)
-        widths = [source.width(encoding) for encoding in encodings]
+        if len(encodings) == 1:
+            return self._padded(source, encodings)
         found = buckets(
-            widths,
+            list(map(source.width, encodings)),
             call_cost_in_tokens=cost,
             max_rows=self._max_rows,
             max_padded_tokens=self._max_padded_tokens,
         )
-        parts = []
-        for bucket in found:
-            keeps_memory = len(bucket) * widths[bucket[-1]] <= MOST_TOKENS_KEPT
-            feed = source.padded([encodings[row] for row in bucket])
-            parts.append(self.call(feed, len(bucket), keeps_memory=keeps_memory))
-        stacked = np.concatenate(parts)
+        stacked = np.concatenate([self._padded(source, [encodings[row] for row in bucket]) for bucket in found])
         values = np.empty_like(stacked)
         values[np.concatenate(found)] = stacked
         return values
+
+    def _padded(self, source: TokenInput, encodings: "Sequence[Encoding]") -> Values:
+        feed = source.padded(encodings)
+        n_tokens = next(iter(feed.values())).size
+        return self.call(feed, len(encodings), keeps_memory=n_tokens <= MOST_TOKENS_KEPT)
 
     def _in_slices(self, rows: Rows, step: int) -> Values:
         if len(rows) <= step:

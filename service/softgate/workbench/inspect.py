@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
-from softgate.policy.classifier import LONGEST_ON_LOOP_SECONDS
+from softgate.policy.classifier import LONGEST_ALONE_SECONDS, LONGEST_ON_LOOP_SECONDS
 from softgate.runtime.calibration import sha256
-from softgate.runtime.card import LOOP, THREAD
+from softgate.runtime.card import LOOP, MIXED, THREAD
 from softgate.runtime.pace import threads_pay
 from softgate.runtime.plausibility import Looks, looks
 from softgate.runtime.quota import usable_cpus
@@ -125,7 +125,10 @@ class Inspection:
             return None
         # Rows of numbers are all alike; texts and images vary in length.
         numbers = all(tensor.type.startswith("float") and len(tensor.shape) == 2 for tensor in self.inputs)
-        return LOOP if numbers and max(self.seconds.values()) <= LONGEST_ON_LOOP_SECONDS else THREAD
+        if numbers and max(self.seconds.values()) <= LONGEST_ON_LOOP_SECONDS:
+            return LOOP
+        texts = not any(tensor.type.startswith("float") for tensor in self.inputs)
+        return MIXED if texts and min(self.seconds.values()) <= LONGEST_ALONE_SECONDS else THREAD
 
     @property
     def n_classes(self) -> int | None:

@@ -14,7 +14,7 @@ class ModelSummary(Exact):
     input: Annotated[str, Field(description="Kind of the rows: text, tensor or image.")]
     activation: str
     n_labels: int
-    runs_on: Annotated[str | None, Field(description="loop or thread; null until it is ready.")]
+    runs_on: Annotated[str | None, Field(description="loop, thread or mixed; null until it is ready.")]
     threads: Annotated[int | None, Field(description="That share one run of the graph; null until it is ready.")]
     microseconds_per_row: Annotated[
         dict[str, float] | None,
