@@ -6,6 +6,7 @@ is written at once: a task, ASGI's messages and a second write cost as much agai
 measured.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -97,6 +98,9 @@ class Edge(Interface):
     def lost(self, whole: Whole) -> None:
         """Notes a request whose client went away before its answer."""
 
+    def connected(self, n_open: int) -> None:
+        """Notes how many connections there are now."""
+
 
 class Http(HttpToolsProtocol):
     """
@@ -109,6 +113,11 @@ class Http(HttpToolsProtocol):
     _switching = False
     _idle_since: float | None = None
     """The loop's time when the last answer was sent; None while a request is under way."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        edge, _ = _edge(self.config)
+        edge.connected(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         if not self._switching:
@@ -152,6 +161,8 @@ class Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        edge, _ = _edge(self.config)
+        edge.connected(len(self.connections))
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         cycles: list[Any] = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
@@ -160,7 +171,6 @@ class Http(HttpToolsProtocol):
                 whole.disconnected = whole.response_complete = True
                 if whole.job is not None:
                     whole.job.left = True
-                edge, _ = _edge(self.config)
                 edge.lost(whole)
 
     def on_response_complete(self) -> None:

@@ -105,6 +105,10 @@ class Edge:
         if status >= self._least_logged_status:
             self._log(Asked(scope["method"], scope["path"], scope.get("client")), status, request_id, started)
 
+    def connected(self, n_open: int) -> None:
+        """Notes how many connections there are now."""
+        self._counts.connected(n_open)
+
     def answer_whole(self, whole: Whole, write: Write) -> Job[Any, Part] | None:
         """
         The same for a request that is taken and whole, without ASGI's messages: `write` is called once.

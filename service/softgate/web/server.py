@@ -4,7 +4,9 @@ import logging
 import signal
 import socket
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import uvicorn
 
@@ -14,6 +16,7 @@ from softgate.policy.monitor.board import Board
 from softgate.runtime.quota import usable_cpus
 from softgate.settings import Settings
 from softgate.web import logs
+from softgate.web.accepting import Accepting
 from softgate.web.app import Parts, create_app
 from softgate.web.http import Http
 from softgate.web.metrics.exposition import Exposition
@@ -53,6 +56,30 @@ def url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
+class Server(uvicorn.Server):
+    """uvicorn's, which leaves connections to workers that have fewer."""
+
+    def __init__(
+        self, config: uvicorn.Config, *, alone: bool, own: Callable[[], float], others: Callable[[], Sequence[float]]
+    ) -> None:
+        super().__init__(config)
+        self._alone = alone
+        self._own = own
+        self._others = others
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._alone:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        for listener in sockets or ():
+            accepting: Any = Accepting(listener, self._make_protocol, own=self._own, others=self._others)
+            self.servers.append(accepting)
+
+    def _make_protocol(self) -> Http:
+        return Http(self.config, self.server_state, self.lifespan.state)
+
+
 def run(listener: socket.socket, board: Board, settings: Settings, *, worker: int) -> int:
     """Serve until told to stop; returns the exit code. `worker` is this process's row of the counts."""
     counts = board.counts
@@ -83,7 +110,8 @@ def run(listener: socket.socket, board: Board, settings: Settings, *, worker: in
             failed=failed,
         )
     )
-    server = uvicorn.Server(
+    beside = [web_counts(counts, worker=other) for other in range(settings.workers) if other != worker]
+    server = Server(
         uvicorn.Config(
             app,
             loop="uvloop",
@@ -94,7 +122,11 @@ def run(listener: socket.socket, board: Board, settings: Settings, *, worker: in
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=settings.grace_seconds,
-        )
+        ),
+        alone=settings.workers == 1,
+        own=lambda: own_counts.n_connections,
+        # Those that load models, or do not run any more, take no connections.
+        others=lambda: [other.n_connections for other in beside if other.is_ready],
     )
 
     # uvicorn raises the signal that stopped it once more when it is done; caught here, the exit code stays 0.

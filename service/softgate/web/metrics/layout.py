@@ -39,6 +39,7 @@ class WebCounts:
         self._counts["worker_starts"][0] += 1
         self._counts["process"][0] = os.getpid()
         self._counts["ready"][0] = 0
+        self._counts["connections"][0] = 0
 
     def ready(self) -> None:
         """All models of this worker are loaded."""
@@ -47,6 +48,14 @@ class WebCounts:
     @property
     def is_ready(self) -> bool:
         return bool(self._counts["ready"][0])
+
+    def connected(self, n_open: int) -> None:
+        self._counts["connections"][0] = n_open
+
+    @property
+    def n_connections(self) -> float:
+        """Open ones."""
+        return float(self._counts["connections"][0])
 
     @property
     def process(self) -> int:
@@ -66,5 +75,6 @@ def _web_fields() -> Fields:
         "worker_starts": 1,
         "process": 1,
         "ready": 1,
+        "connections": 1,
         "dropped_log_lines": 1,
     }
