@@ -44,6 +44,8 @@ def n_sockets(process: int) -> int:
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Served]:
     with served(write_text_model(tmp_path / "words", name="words"), workers=2) as server:
+        # Ready is logged just before the socket is listened to.
+        time.sleep(0.3)
         yield server
 
 
