@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 LEAD = 4
 PAUSE_SECONDS = 1e-3
 # The others may just be busy, or waiting for a processor, for so long.
-MOST_PAUSES = 8
+MOST_PAUSES = 100
 # Out of file descriptors, say: a client waits in the queue, and nothing is gained by looking again at once.
 RETRY_SECONDS = 0.1
 
