@@ -12,6 +12,7 @@ companions. `agreement` says by how much.
 """
 
 import argparse
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -145,7 +146,10 @@ def write_encoder(folder: Path, *, precision: Precision = "int8", name: str = "e
     else:
         with tempfile.TemporaryDirectory() as apart:
             onnx.save(encoder(), Path(apart, "fp32.onnx"))
+            # It recommends, at every call, a step that this graph does not need.
+            logging.disable(logging.WARNING)
             quantize_dynamic(Path(apart, "fp32.onnx"), made, weight_type=QuantType.QInt8)
+            logging.disable(logging.NOTSET)
     return whole
 
 
