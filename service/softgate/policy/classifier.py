@@ -5,7 +5,6 @@ A thin shell: it runs a model's graph on a thread of its own or on the event loo
 batch, has it scored and decided in one go, and counts it.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -27,9 +26,11 @@ from softgate.types import Predictions, Rows, View
 EVERYTHING = View()
 # Of a full batch, decided; a thread's wake-up and hand-over take about as long.
 LONGEST_ON_LOOP_SECONDS = 500e-6
-# Nothing else waits then but what arrives meanwhile; the way over a thread takes a fifth of it.
-LONGEST_ALONE_SECONDS = 1e-3
-N_TRIALS = 5
+# Only what arrives meanwhile waits for it; the way over a thread costs every such text 0.2 ms, measured.
+LONGEST_ALONE_SECONDS = 2e-3
+N_TRIALS = 30
+# A run that takes so many times as long as it may is tried no further: large graphs must not load for ever.
+HOPELESS = 20
 # What people write to chatbots is mostly shorter.
 SHORT_TEXT = (
     "please move fifty dollars from my checking account "
@@ -229,20 +230,27 @@ class Classifier:
             return
         if card.input.kind == "tensor":
             samples = self.model.input.samples(card.serving.max_batch)
-            if samples is not None and self._takes(samples) <= LONGEST_ON_LOOP_SECONDS:
+            if samples is not None and self._runs_within(LONGEST_ON_LOOP_SECONDS, samples):
                 self._run_on(LOOP)
-        elif card.input.kind == "text" and self._takes([SHORT_TEXT]) <= LONGEST_ALONE_SECONDS:
+        elif card.input.kind == "text" and self._runs_within(LONGEST_ALONE_SECONDS, [SHORT_TEXT]):
             self._run_on(MIXED)
 
-    def _takes(self, samples: Sequence[object]) -> float:
-        """The least seconds of a run of these rows, decided; a clock that stands still has measured nothing."""
+    def _runs_within(self, seconds: float, samples: Sequence[object]) -> bool:
+        """
+        Whether these rows are run and decided in that time: once is enough, for a machine that is busy with something
+        else can only take longer.
+        """
         rows = self.model.input.check(samples)
-        taken = []
         for _ in range(N_TRIALS):
             started = self._clock()
             self.decided(self.model.logits(rows), 0)
-            taken.append(self._clock() - started)
-        return min(taken) or math.inf
+            taken = self._clock() - started
+            # A clock that stands still has measured nothing.
+            if 0 < taken <= seconds:
+                return True
+            if taken > HOPELESS * seconds:
+                break
+        return False
 
     def _run_on(self, where: str) -> None:
         self.runs_on = where

@@ -90,9 +90,11 @@ class TokenInput:
         return made_up(n_rows)
 
     def _filled(self, role: str, spec: TensorSpec, encodings: "Sequence[Encoding]", width: int) -> NDArray[np.generic]:
-        filled = np.full((len(encodings), width), self._fill[role], dtype=spec.dtype)
-        for row, encoding in enumerate(encodings):
-            tokens = _ROLES[role](encoding)
+        rows = [_ROLES[role](encoding) for encoding in encodings]
+        if all(len(tokens) == width for tokens in rows):
+            return np.array(rows, dtype=spec.dtype)
+        filled = np.full((len(rows), width), self._fill[role], dtype=spec.dtype)
+        for row, tokens in enumerate(rows):
             filled[row, width - len(tokens) if self._left else 0 :][: len(tokens)] = tokens
         return filled
 
