@@ -245,7 +245,10 @@ def test_a_panic_is_answered_and_tells_nothing(tmp_path: Path, reads: bool) -> N
 
 
 def test_what_waits_when_the_time_for_requests_under_way_is_over_is_told_so(tmp_path: Path) -> None:
-    bundles = [read_bundle(write_text_model(tmp_path / "words", name="words"))]
+    folder = write_text_model(tmp_path / "words", name="words")
+    with (folder / "classifier.toml").open("a") as card:
+        card.write('\n[serving]\nrun_on = "thread"\n')
+    bundles = [read_bundle(folder)]
     counted = layout(bundles)
     row = np.zeros(counted.width)
     catalogue = Catalogue(bundles, lambda section: counted.view(row, section))

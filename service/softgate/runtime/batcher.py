@@ -166,6 +166,9 @@ class Batcher(Generic[Payload, Result]):
 
     def _next(self) -> Sequence[Job[Payload, Result]]:
         """The jobs of the next run, out of the queue; those that nobody waits for leave it too."""
+        if len(self._queue) == 1 and not self._queue[0].left:
+            self._count(0)
+            return [self._queue.popleft()]
         queue = deque(job for job in self._queue if not job.left)
         jobs = take(queue, max_rows=self._max_rows)
         if len(jobs) == len(queue):

@@ -116,8 +116,8 @@ class Http(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        edge, _ = _edge(self.config)
-        edge.connected(len(self.connections))
+        self._edge, self._proxies = _edge(self.config)
+        self._edge.connected(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         if not self._switching:
@@ -153,16 +153,25 @@ class Http(HttpToolsProtocol):
             # The application has not run yet: its task was made a line ago.
             self.scope[SWITCHING_KEY] = True  # type: ignore[literal-required]  # ASGI lets a server add keys
 
+    def on_body(self, body: bytes) -> None:
+        cycle: Any = self.cycle
+        if isinstance(cycle, Whole):
+            cycle.body += body
+        else:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
-        super().on_message_complete()
-        whole: Any = self.cycle
-        if isinstance(whole, Whole) and not any(waiting is whole for waiting, _ in self.pipeline):
-            self._answer(whole)
+        cycle: Any = self.cycle
+        if not isinstance(cycle, Whole):
+            super().on_message_complete()
+            return
+        cycle.more_body = False
+        if not any(waiting is cycle for waiting, _ in self.pipeline):
+            self._answer(cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        edge, _ = _edge(self.config)
-        edge.connected(len(self.connections))
+        self._edge.connected(len(self.connections))
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
         cycles: list[Any] = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
@@ -171,7 +180,7 @@ class Http(HttpToolsProtocol):
                 whole.disconnected = whole.response_complete = True
                 if whole.job is not None:
                     whole.job.left = True
-                edge.lost(whole)
+                self._edge.lost(whole)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
@@ -223,19 +232,17 @@ class Http(HttpToolsProtocol):
                 length = int(value)
             elif name in _NOT_WHOLE or (name == b"content-type" and is_lines(value)):
                 return None
-        edge, proxies = _edge(self.config)
-        if length is None or length > min(LARGEST_WHOLE_BODY, edge.max_body_bytes):
+        if length is None or length > min(LARGEST_WHOLE_BODY, self._edge.max_body_bytes):
             return None
         method, path = self.parser.get_method().decode("ascii"), url.decode("ascii", "replace")
-        route = edge.route(method, path)
+        route = self._edge.route(method, path)
         if route is None:
             return None
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        return Whole(method, path, route, self.headers, self.client, proxies, keep_alive)
+        return Whole(method, path, route, self.headers, self.client, self._proxies, keep_alive)
 
     def _answer(self, whole: Whole) -> None:
-        edge, _ = _edge(self.config)
-        whole.job = edge.answer_whole(whole, partial(self._write, whole))
+        whole.job = self._edge.answer_whole(whole, partial(self._write, whole))
 
     def _write(self, whole: Whole, answer: Answer, request_id: str) -> None:
         if whole.disconnected:
