@@ -357,12 +357,16 @@ def test_a_full_queue_makes_a_stream_wait_and_not_fail(slow_server: Served) -> N
         thread.start()
     try:
         found = told(post(slow_server, "slow", lines([1, 2, 3, 4]) * 20))
+        # On a busy machine the queue may not have been full yet.
+        given_up = time.monotonic() + 20
+        while 429 not in statuses and time.monotonic() < given_up:
+            found += told(post(slow_server, "slow", lines([1, 2, 3, 4]) * 20))
     finally:
         stop.set()
         for thread in floods:
             thread.join()
 
-    assert [one.get("code") for one in found] == [None] * 20
+    assert {one.get("code") for one in found} == {None}
     assert statuses == {200, 429}
 
 

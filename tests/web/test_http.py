@@ -221,7 +221,7 @@ class Scene:
     def ask(self) -> None:
         route = self.edge.route("POST", PATH.decode())
         assert route is not None
-        whole = Whole("POST", PATH.decode(), route, [], None, None, keep_alive=True, body=BODY % 1)
+        whole = Whole("POST", PATH.decode(), route, [], b"", b"", None, None, keep_alive=True, body=BODY % 1)
         self.edge.answer_whole(whole, lambda answer, _: self.written.append(answer))
 
 

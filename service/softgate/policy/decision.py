@@ -149,11 +149,12 @@ def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decis
     # The steps before the third overrule it, and the fourth is for those that no other has settled.
     if routing.gate is not None and scores.energy is not None:
         settle(scores.energy < routing.gate, Action.ABSTAIN, Reason.OUT_OF_SCOPE)
-    settle(~scores.finite, Action.FALLBACK, Reason.NON_FINITE)
+    if not scores.finite.all():
+        settle(~scores.finite, Action.FALLBACK, Reason.NON_FINITE)
     sets = None if routing.set_quantile is None else _sets(scores, routing)
     candidates: Mapping[int, tuple[Candidate, ...]] = {}
-    if sets is not None:
-        unsettled = np.flatnonzero(reason == Reason.BELOW_THRESHOLD)
+    unsettled = np.flatnonzero(reason == Reason.BELOW_THRESHOLD)
+    if sets is not None and len(unsettled):
         spanned = routes_spanned(sets[unsettled], routing.grouping)
         ambiguous = _asks_back(spanned, routing, profile[unsettled])
         asked = unsettled[ambiguous]

@@ -54,6 +54,9 @@ class Whole:
     path: str
     route: "Route"
     headers: Headers
+    content_type: bytes
+    request_id: bytes
+    """As the client names it; empty where it does not."""
     peer: tuple[str, int] | None
     proxies: ProxyHeadersMiddleware | None
     keep_alive: bool
@@ -224,22 +227,29 @@ class Http(HttpToolsProtocol):
 
         Not while the client reads too slowly: then its answers have to wait, which the application does.
         """
-        url, length = self.url, None
+        url, length, content_type, request_id = self.url, None, b"", b""
         if self.flow.write_paused or self.parser.should_upgrade() or b"%" in url or b"?" in url or self.root_path:
             return None
         for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
-            elif name in _NOT_WHOLE or (name == b"content-type" and is_lines(value)):
+            elif name == b"content-type":
+                content_type = content_type or value
+            elif name == b"x-request-id":
+                request_id = request_id or value
+            elif name in _NOT_WHOLE:
                 return None
         if length is None or length > min(LARGEST_WHOLE_BODY, self._edge.max_body_bytes):
+            return None
+        if content_type != b"application/json" and is_lines(content_type):
             return None
         method, path = self.parser.get_method().decode("ascii"), url.decode("ascii", "replace")
         route = self._edge.route(method, path)
         if route is None:
             return None
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        return Whole(method, path, route, self.headers, self.client, self._proxies, keep_alive)
+        client = (self.client, self._proxies)
+        return Whole(method, path, route, self.headers, content_type, request_id, *client, keep_alive)
 
     def _answer(self, whole: Whole) -> None:
         whole.job = self._edge.answer_whole(whole, partial(self._write, whole))

@@ -69,7 +69,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = self._clock()
-        request_id = scope[REQUEST_ID_KEY] = _request_id(scope["headers"])
+        request_id = scope[REQUEST_ID_KEY] = _request_id(_header(scope["headers"], b"x-request-id"))
         status = 0
 
         async def noting(message: Message) -> None:
@@ -85,7 +85,7 @@ class Edge:
         try:
             if route is None:
                 await self._app(scope, receive, noting)
-            elif self._bulk.takes(route.protocol, _content_type(scope["headers"])):
+            elif self._bulk.takes(route.protocol, _header(scope["headers"], b"content-type")):
                 lines = Request(route.model, route.version, scope["query_string"], b"", b"", started)
                 noted = partial(self._noted, request_id=request_id)
                 await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
@@ -117,7 +117,7 @@ class Edge:
         """
         started = self._clock()
         protocol = whole.route.protocol
-        request_id = _request_id(whole.headers)
+        request_id = _request_id(whole.request_id)
 
         def done(found: bytes | BaseException) -> None:
             if isinstance(found, BaseException):
@@ -131,7 +131,7 @@ class Edge:
                 self._log(whole, answer.status, request_id, started)
 
         model, version = whole.route.model, whole.route.version
-        request = Request(model, version, b"", _content_type(whole.headers), whole.body, started)
+        request = Request(model, version, b"", whole.content_type, whole.body, started)
         try:
             return calls.begin(protocol, request, clock=self._clock, done=done)
         except BaseException as exc:
@@ -143,7 +143,7 @@ class Edge:
         """The client of a request that is taken went away before its answer."""
         self._counts.response(CLIENT_GONE)
         if self._least_logged_status <= CLIENT_GONE:
-            self._log(whole, CLIENT_GONE, _request_id(whole.headers), self._clock())
+            self._log(whole, CLIENT_GONE, _request_id(whole.request_id), self._clock())
 
     def _find(self, method: str, path: str) -> Route | None:
         for protocol in self._protocols:
@@ -189,7 +189,7 @@ class Asked:
 async def read_request(scope: Scope, receive: Receive, route: Route, *, limit: int, started: float) -> Request:
     """What a protocol needs of a request. Raises what `read_body` raises."""
     body = await read_body(scope, receive, limit=limit)
-    content_type = _content_type(scope["headers"])
+    content_type = _header(scope["headers"], b"content-type")
     return Request(route.model, route.version, scope["query_string"], content_type, body, started)
 
 
@@ -257,14 +257,13 @@ def _cause(exc: BaseException) -> dict[str, str]:
     return {"exception": type(exc).__name__, "traceback": "".join(traceback.format_tb(exc.__traceback__))}
 
 
-def _content_type(headers: Headers) -> bytes:
-    return next((value for name, value in headers if name == b"content-type"), b"")
+def _header(headers: Headers, wanted: bytes) -> bytes:
+    return next((value for name, value in headers if name == wanted), b"")
 
 
-def _request_id(headers: Headers) -> str:
+def _request_id(asked: bytes) -> str:
     """The client's own id where it is harmless, else a new one."""
-    for name, value in headers:
-        if name == b"x-request-id" and REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
+    if asked and REQUEST_ID.fullmatch(asked):
+        return str(asked, "ascii")
     # It names a request and guards nothing; each worker has draws of its own, for Python seeds anew after a fork.
     return f"{getrandbits(64):016x}"
