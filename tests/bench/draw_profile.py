@@ -31,8 +31,9 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
 from bench.workloads import Workload, text, tiny  # noqa: E402
+from softgate.policy.batch import Batch  # noqa: E402
 from softgate.policy.catalogue import Catalogue  # noqa: E402
-from softgate.policy.classifier import Batch, Classifier  # noqa: E402
+from softgate.policy.classifier import Classifier  # noqa: E402
 from softgate.policy.monitor.board import Board  # noqa: E402
 from softgate.policy.monitor.counts import Monitor  # noqa: E402
 from softgate.runtime.batcher import Batcher  # noqa: E402

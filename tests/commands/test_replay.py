@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from graphs import LABELS, linear, load_classifier, logarithm, write_calibration, write_model
 from servers import command, environment, served
 from softgate.commands.replay import summary, tallied
-from softgate.policy.classifier import Part
+from softgate.policy.batch import Part
 from softgate.runtime.session import Session
 from softgate.types import Action, Decisions, Reason, View
 from softgate.web.protocols.predictions import encode_lines

@@ -15,17 +15,18 @@ from starlette.types import Receive, Scope, Send
 
 from graphs import load_classifier, write_text_model
 from servers import Served, command, served, started
+from softgate.policy.batch import Part
 from softgate.policy.catalogue import Catalogue
-from softgate.policy.classifier import Classifier, Part
+from softgate.policy.classifier import Classifier
 from softgate.runtime.repository import read_bundle
 from softgate.web import errors
 from softgate.web.bulk import Bulk
 from softgate.web.errors import Problem
-from softgate.web.http import Whole
 from softgate.web.metrics.layout import WEB, WebCounts, layout
 from softgate.web.middleware import Edge
 from softgate.web.protocols import Answer, Call, Protocol, Request
 from softgate.web.protocols.native import Native
+from softgate.web.whole import Whole
 
 PATH = b"/v1/models/words/predict"
 BODY = b'{"inputs": "send money", "top_k": 1, "id": "%d"}'

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from softgate.errors import ImageInvalid, InvalidInput, SoftgateError
-from softgate.policy.classifier import Classifier, Part
+from softgate.policy.batch import Part
+from softgate.policy.classifier import Classifier
 from softgate.runtime.inputs.tokens import TokenInput
 from softgate.runtime.repository import Model
 from softgate.types import Predictions, View

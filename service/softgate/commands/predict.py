@@ -13,7 +13,8 @@ from rich.text import Text
 from softgate.commands.screen import console
 from softgate.errors import InvalidInput
 from softgate.numerics.temperature import TEMPERATURE_RANGE
-from softgate.policy.classifier import Classifier, Part
+from softgate.policy.batch import Part
+from softgate.policy.classifier import Classifier
 from softgate.policy.decision import in_order, target
 from softgate.policy.monitor.axes import axes
 from softgate.policy.monitor.counts import apart

@@ -18,7 +18,8 @@ from softgate.commands.drift_tables import words
 from softgate.commands.output import opened
 from softgate.commands.screen import console, say
 from softgate.errors import InvalidInput
-from softgate.policy.classifier import Classifier, Part
+from softgate.policy.batch import Part
+from softgate.policy.classifier import Classifier
 from softgate.policy.decision import profile_row
 from softgate.policy.monitor.axes import axes
 from softgate.policy.monitor.counts import apart

@@ -7,15 +7,16 @@ batch, has it scored and decided in one go, and counts it.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import InvalidInput, NotReady, ShapeMismatch, TooManyRows
+from softgate.policy.batch import Batch, Part, Query
 from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor.counts import Monitor
 from softgate.policy.one_row import OneRow
+from softgate.policy.placement import cheapest, is_short
 from softgate.policy.readout import Readout, read_out
 from softgate.policy.scoring import MOST_RANKED, Shown, laid_out, score, show
 from softgate.runtime.batcher import Batcher, Job
@@ -24,82 +25,8 @@ from softgate.runtime.repository import Model
 from softgate.types import Predictions, Rows, View
 
 EVERYTHING = View()
-# Of a full batch, decided; a thread's wake-up and hand-over take about as long.
-LONGEST_ON_LOOP_SECONDS = 500e-6
-# Only what arrives meanwhile waits for it; the way over a thread costs every such text 0.2 ms, measured.
-LONGEST_ALONE_SECONDS = 2e-3
-N_TRIALS = 30
-# A run that takes so many times as long as it may is tried no further: large graphs must not load for ever.
-HOPELESS = 20
-# What people write to chatbots is mostly shorter.
-SHORT_TEXT = (
-    "please move fifty dollars from my checking account "
-    "to my savings account before the end of the month, and tell me then what is left on both of them"
-)
 # Up to so many rows of a batch, counting them one by one is faster than numpy's calls, measured.
 FEW_ROWS = 10
-
-
-# Named tuples, for a frozen dataclass takes three times as long to make, and each request makes one of each.
-class Query(NamedTuple):
-    """One request's rows, and the row of the threshold table they are decided by."""
-
-    rows: Rows
-    profile: int
-    counted: bool
-    """Whether its answers count as traffic: labels, confidence, decisions."""
-
-
-class Batch:
-    """The logits of one run, scored and decided; read out once for all the requests that share it."""
-
-    __slots__ = ("_classifier", "_logits", "_predictions", "_profile", "_readout")
-
-    def __init__(
-        self,
-        classifier: "Classifier",
-        logits: NDArray[np.floating],
-        profile: NDArray[np.intp] | int,
-        predictions: Predictions | None = None,
-    ) -> None:
-        """`predictions`: of these logits, where there are some already; else `profile` decides."""
-        self._classifier = classifier
-        self._logits = logits
-        self._profile = profile
-        self._predictions = predictions
-        self._readout: Readout | None = None
-
-    @property
-    def predictions(self) -> Predictions:
-        if self._predictions is None:
-            self._predictions = self._classifier.decided(self._logits, self._profile)
-        return self._predictions
-
-    @property
-    def readout(self) -> Readout:
-        one = self._classifier.one_row
-        if self._readout is None and self._predictions is None and one is not None and isinstance(self._profile, int):
-            self._readout = one(self._logits, self._profile)
-        if self._readout is None:
-            self._readout = self._classifier.read_out(self.predictions)
-        return self._readout
-
-
-class Part(NamedTuple):
-    """A request's rows of a batch."""
-
-    batch: Batch
-    start: int
-    stop: int
-
-    @property
-    def predictions(self) -> Predictions:
-        return self.batch.predictions.part(self.start, self.stop)
-
-    @staticmethod
-    def whole(classifier: "Classifier", predictions: Predictions) -> "Part":
-        """Predictions that came another way, as all the rows of a batch."""
-        return Part(Batch(classifier, predictions.scores.logits, 0, predictions), 0, len(predictions))
 
 
 class Classifier:
@@ -219,45 +146,20 @@ class Classifier:
         self._thread.shutdown()
 
     def place(self) -> None:
-        """
-        Run where it costs least, unless the card says where: on the loop, if that keeps it for no longer than a thread
-        takes to be woken. Texts vary in length, and a long one would hold up everybody: the short go there, alone.
+        """Run where it costs least, unless the card says where. Measured, so before the first request."""
 
-        Measured, so before the first request.
-        """
-        card = self.model.bundle.card
-        if card.serving.run_on != AUTO or self.model.doubts:
-            return
-        if card.input.kind == "tensor":
-            samples = self.model.input.samples(card.serving.max_batch)
-            if samples is not None and self._runs_within(LONGEST_ON_LOOP_SECONDS, samples):
-                self._run_on(LOOP)
-        elif card.input.kind == "text" and self._runs_within(LONGEST_ALONE_SECONDS, [SHORT_TEXT]):
-            self._run_on(MIXED)
-
-    def _runs_within(self, seconds: float, samples: Sequence[object]) -> bool:
-        """
-        Whether these rows are run and decided in that time: once is enough, for a machine that is busy with something
-        else can only take longer.
-        """
-        rows = self.model.input.check(samples)
-        for _ in range(N_TRIALS):
-            started = self._clock()
+        def decided(rows: Rows) -> None:
             self.decided(self.model.logits(rows), 0)
-            taken = self._clock() - started
-            # A clock that stands still has measured nothing.
-            if 0 < taken <= seconds:
-                return True
-            if taken > HOPELESS * seconds:
-                break
-        return False
+
+        if self.model.bundle.card.serving.run_on == AUTO and not self.model.doubts:
+            self._run_on(cheapest(self.model.input, self.model.bundle.card, decided, clock=self._clock))
 
     def _run_on(self, where: str) -> None:
         self.runs_on = where
         if where == LOOP:
             self._batcher.stay_on_loop()
         elif where == MIXED:
-            self._batcher.keep_short_on_loop(_is_short)
+            self._batcher.keep_short_on_loop(_is_short_and_single)
 
     def _answer(self, jobs: Sequence[Job[Query, Part]]) -> Sequence[Part | Exception]:
         started = self._clock()
@@ -296,9 +198,8 @@ class Classifier:
         return parts
 
 
-def _is_short(query: Query) -> bool:
-    values = query.rows.values
-    return len(values) == 1 and isinstance(values[0], str) and len(values[0]) <= len(SHORT_TEXT)
+def _is_short_and_single(query: Query) -> bool:
+    return is_short(query.rows)
 
 
 def _group(rows: Rows) -> object:

@@ -19,16 +19,17 @@ from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
 from softgate.web import calls, docs, drift, errors, health, models
+from softgate.web.asgi import read_request
 from softgate.web.aside import Aside
 from softgate.web.bulk import Bulk
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
-from softgate.web.http import Route
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
-from softgate.web.middleware import REQUEST_ID_KEY, Edge, read_request
+from softgate.web.middleware import REQUEST_ID_KEY, Edge
 from softgate.web.protocols import PROTOCOLS, Protocol
 from softgate.web.schema.problems import PROBLEMS, problems
 from softgate.web.schema.published import PUBLISHED, Published
+from softgate.web.whole import Route
 
 logger = logging.getLogger("softgate.web")
 

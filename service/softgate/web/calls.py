@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from softgate.policy.classifier import Part
+from softgate.policy.batch import Part
 from softgate.runtime.batcher import Job, tell
 from softgate.web.protocols import Answer, Protocol, Request
 

@@ -7,12 +7,8 @@ measured.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, TypeAlias
-from typing import Protocol as Interface
+from typing import Any
 
 from uvicorn import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -20,11 +16,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from softgate.web import errors
 from softgate.web.bulk import is_lines
-from softgate.web.protocols import Answer, Protocol
-
-Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
-Write: TypeAlias = Callable[[Answer, str], None]
-"""Sends an answer under a request id."""
+from softgate.web.protocols import Answer
+from softgate.web.whole import Edge, Whole, unused
 
 # The key of an ASGI scope whose request asked for another protocol.
 SWITCHING_KEY = "softgate.switching"
@@ -34,75 +27,6 @@ IS_GONE_KEY = "softgate.is_gone"
 # uvicorn stops reading for more, and goes on when the application has taken some.
 LARGEST_WHOLE_BODY = 65_536
 _NOT_WHOLE = {b"transfer-encoding", b"content-encoding", b"expect"}
-
-
-class Nobody:
-    """Stands for the event by which uvicorn wakes an application: a held request has none to wake."""
-
-    def set(self) -> None:
-        pass
-
-
-_NOBODY = Nobody()
-
-
-@dataclass(slots=True)
-class Whole:
-    """A request held until its body is there; to uvicorn it is one of its request cycles."""
-
-    method: str
-    path: str
-    route: "Route"
-    headers: Headers
-    content_type: bytes
-    request_id: bytes
-    """As the client names it; empty where it does not."""
-    peer: tuple[str, int] | None
-    proxies: ProxyHeadersMiddleware | None
-    keep_alive: bool
-    body: bytes = b""
-    more_body: bool = True
-    disconnected: bool = False
-    response_complete: bool = False
-    message_event: Nobody = _NOBODY
-    job: Any = None
-    """What the edge has under way for it."""
-
-    def client(self) -> str | None:
-        """The client's address, as a trusted proxy tells it."""
-        scope: Any = {"type": "http", "client": self.peer, "headers": self.headers}
-        if self.proxies is not None:
-            # It writes to the scope, and waits for nothing but the application behind it.
-            nothing: Any = None
-            with suppress(StopIteration):
-                self.proxies(scope, nothing, nothing).send(None)
-        return None if scope["client"] is None else scope["client"][0]
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a path leads: a protocol, and the model and version that it names."""
-
-    protocol: Protocol
-    model: str
-    version: str | None
-
-
-class Edge(Interface):
-    """What this asks of the application."""
-
-    max_body_bytes: int
-    route: Callable[[str, str], Route | None]
-    """Of a method and a path; `answer_whole` answers where there is one."""
-
-    def answer_whole(self, whole: Whole, write: Write) -> Any:
-        """Answers a request whose body is there, now or later. The job under way, if there is one. Never raises."""
-
-    def lost(self, whole: Whole) -> None:
-        """Notes a request whose client went away before its answer."""
-
-    def connected(self, n_open: int) -> None:
-        """Notes how many connections there are now."""
 
 
 class Http(HttpToolsProtocol):
@@ -277,13 +201,9 @@ class Http(HttpToolsProtocol):
 @cache
 def _edge(config: Config) -> tuple[Edge, ProxyHeadersMiddleware | None]:
     """The edge, and what uvicorn puts before an application: a proxy may name the client."""
-    proxies = ProxyHeadersMiddleware(_unused, config.forwarded_allow_ips or "127.0.0.1")
+    proxies = ProxyHeadersMiddleware(unused, config.forwarded_allow_ips or "127.0.0.1")
     edge: Any = config.app
     return edge, proxies if config.proxy_headers else None
-
-
-async def _unused(*_: Any) -> None:
-    """Stands where ASGI wants an application, or a way to it, that has nothing to do."""
 
 
 @cache

@@ -8,7 +8,7 @@ route costs four times the rest of a small prediction, measured, so the predict 
 import logging
 import re
 import traceback
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from random import getrandbits
@@ -16,14 +16,15 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, UnsupportedEncoding
-from softgate.policy.classifier import Part
+from softgate.errors import SoftgateError
+from softgate.policy.batch import Part
 from softgate.runtime.batcher import Job
 from softgate.web import calls, errors
+from softgate.web.asgi import ClientGone, header, pieces, read_request, send_answer, while_there
 from softgate.web.bulk import Bulk
-from softgate.web.http import IS_GONE_KEY, SWITCHING_KEY, Headers, Route, Whole, Write
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
+from softgate.web.whole import Route, Whole, Write
 
 logger = logging.getLogger("softgate.web")
 
@@ -33,10 +34,6 @@ REQUEST_ID_KEY = "softgate.request_id"
 # No answer was sent; the status under which such requests are counted and logged.
 CLIENT_GONE = 499
 LEAST_LOGGED_STATUS = {"all": 0, "errors": 400, "none": 1000}
-
-
-class ClientGone(Exception):
-    """The client closed the connection before its request was complete: there is nobody to answer."""
 
 
 class Edge:
@@ -69,7 +66,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = self._clock()
-        request_id = scope[REQUEST_ID_KEY] = _request_id(_header(scope["headers"], b"x-request-id"))
+        request_id = scope[REQUEST_ID_KEY] = _request_id(header(scope["headers"], b"x-request-id"))
         status = 0
 
         async def noting(message: Message) -> None:
@@ -85,7 +82,7 @@ class Edge:
         try:
             if route is None:
                 await self._app(scope, receive, noting)
-            elif self._bulk.takes(route.protocol, _header(scope["headers"], b"content-type")):
+            elif self._bulk.takes(route.protocol, header(scope["headers"], b"content-type")):
                 lines = Request(route.model, route.version, scope["query_string"], b"", b"", started)
                 noted = partial(self._noted, request_id=request_id)
                 await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
@@ -186,79 +183,11 @@ class Asked:
         return None if self.peer is None else self.peer[0]
 
 
-async def read_request(scope: Scope, receive: Receive, route: Route, *, limit: int, started: float) -> Request:
-    """What a protocol needs of a request. Raises what `read_body` raises."""
-    body = await read_body(scope, receive, limit=limit)
-    content_type = _header(scope["headers"], b"content-type")
-    return Request(route.model, route.version, scope["query_string"], content_type, body, started)
-
-
-async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
-    """
-    The whole body, refused as soon as it is known to be too large.
-
-    Raises BodyTooLarge, UnsupportedEncoding, MalformedBody and ClientGone.
-    """
-    for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > limit:
-            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
-    body = bytearray()
-    async for piece in pieces(scope, receive):
-        body += piece
-        if len(body) > limit:
-            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got more.")
-    return bytes(body)
-
-
-async def pieces(scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises UnsupportedEncoding, MalformedBody and ClientGone."""
-    for name, value in scope["headers"]:
-        if scope.get(SWITCHING_KEY) and (
-            name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
-        ):
-            raise MalformedBody("Expected a body without an Upgrade header; a client sends none with its upgrade off.")
-        if name == b"content-encoding" and value.lower() != b"identity":
-            raise UnsupportedEncoding("Expected a body without Content-Encoding.")
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        yield message.get("body", b"")
-        more = message.get("more_body", False)
-
-
-def while_there(scope: Scope, send: Send) -> Send:
-    """`send` that raises ClientGone where there is nobody left to read; a server's own says nothing then."""
-
-    async def sending(message: Message) -> None:
-        await send(message)
-        # Behind the last message the server itself may close.
-        if message.get("more_body", False) and scope.get(IS_GONE_KEY, bool)():
-            raise ClientGone
-
-    return sending
-
-
-def head(answer: Answer) -> list[tuple[bytes, bytes]]:
-    length = (b"content-length", b"%d" % len(answer.body))
-    return [(b"content-type", answer.content_type), length, *errors.more_headers(answer.status)]
-
-
-async def send_answer(answer: Answer, send: Send) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": head(answer)})
-    await send({"type": "http.response.body", "body": answer.body})
-
-
 def _cause(exc: BaseException) -> dict[str, str]:
     """For the log: our own sentence, or where a foreign exception came from, whose message may quote input."""
     if isinstance(exc, SoftgateError):
         return {"reason": str(exc)}
     return {"exception": type(exc).__name__, "traceback": "".join(traceback.format_tb(exc.__traceback__))}
-
-
-def _header(headers: Headers, wanted: bytes) -> bytes:
-    return next((value for name, value in headers if name == wanted), b"")
 
 
 def _request_id(asked: bytes) -> str:

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from softgate.errors import BodyTooLarge, MalformedBody, Overloaded, SoftgateError
-from softgate.policy.classifier import Classifier, Part
+from softgate.policy.batch import Part
+from softgate.policy.classifier import Classifier
 from softgate.runtime.lines import Line
 from softgate.types import Predictions, View
 from softgate.web import errors

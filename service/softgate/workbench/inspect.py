@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
-from softgate.policy.classifier import LONGEST_ALONE_SECONDS, LONGEST_ON_LOOP_SECONDS
+from softgate.policy.placement import LONGEST_ALONE_SECONDS, LONGEST_ON_LOOP_SECONDS
 from softgate.runtime.calibration import sha256
 from softgate.runtime.card import LOOP, MIXED, THREAD
 from softgate.runtime.pace import threads_pay

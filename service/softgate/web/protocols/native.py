@@ -16,8 +16,9 @@ import orjson
 
 from softgate.errors import MalformedBody
 from softgate.numerics.temperature import TEMPERATURE_RANGE
+from softgate.policy.batch import Part
 from softgate.policy.catalogue import Catalogue
-from softgate.policy.classifier import EVERYTHING, Classifier, Part
+from softgate.policy.classifier import EVERYTHING, Classifier
 from softgate.runtime.inputs import Input
 from softgate.types import View
 from softgate.web import errors

@@ -8,7 +8,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from softgate.policy.classifier import Classifier, Part
+from softgate.policy.batch import Part
+from softgate.policy.classifier import Classifier
 from softgate.policy.decision import target, targets
 from softgate.policy.readout import Readout
 from softgate.types import Action, Floats, Indices, Reason, View

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 from typing import Protocol as Interface
 
-from softgate.policy.classifier import Classifier, Part
+from softgate.policy.batch import Part
+from softgate.policy.classifier import Classifier
 from softgate.types import Rows
 from softgate.web.errors import Problem
 

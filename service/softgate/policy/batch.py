@@ -1,0 +1,82 @@
+"""One run's rows, shared by the requests that it merged."""
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from softgate.policy.one_row import OneRow
+from softgate.policy.readout import Readout
+from softgate.types import Predictions, Rows
+
+
+class Decides(Protocol):
+    """What a batch asks of its classifier."""
+
+    one_row: OneRow | None
+
+    def decided(self, logits: NDArray[np.floating], profile: NDArray[np.intp] | int) -> Predictions: ...
+
+    def read_out(self, predictions: Predictions) -> Readout: ...
+
+
+# Named tuples, for a frozen dataclass takes three times as long to make, and each request makes one of each.
+class Query(NamedTuple):
+    """One request's rows, and the row of the threshold table they are decided by."""
+
+    rows: Rows
+    profile: int
+    counted: bool
+    """Whether its answers count as traffic: labels, confidence, decisions."""
+
+
+class Batch:
+    """The logits of one run, scored and decided; read out once for all the requests that share it."""
+
+    __slots__ = ("_classifier", "_logits", "_predictions", "_profile", "_readout")
+
+    def __init__(
+        self,
+        classifier: Decides,
+        logits: NDArray[np.floating],
+        profile: NDArray[np.intp] | int,
+        predictions: Predictions | None = None,
+    ) -> None:
+        """`predictions`: of these logits, where there are some already; else `profile` decides."""
+        self._classifier = classifier
+        self._logits = logits
+        self._profile = profile
+        self._predictions = predictions
+        self._readout: Readout | None = None
+
+    @property
+    def predictions(self) -> Predictions:
+        if self._predictions is None:
+            self._predictions = self._classifier.decided(self._logits, self._profile)
+        return self._predictions
+
+    @property
+    def readout(self) -> Readout:
+        one = self._classifier.one_row
+        if self._readout is None and self._predictions is None and one is not None and isinstance(self._profile, int):
+            self._readout = one(self._logits, self._profile)
+        if self._readout is None:
+            self._readout = self._classifier.read_out(self.predictions)
+        return self._readout
+
+
+class Part(NamedTuple):
+    """A request's rows of a batch."""
+
+    batch: Batch
+    start: int
+    stop: int
+
+    @property
+    def predictions(self) -> Predictions:
+        return self.batch.predictions.part(self.start, self.stop)
+
+    @staticmethod
+    def whole(classifier: Decides, predictions: Predictions) -> "Part":
+        """Predictions that came another way, as all the rows of a batch."""
+        return Part(Batch(classifier, predictions.scores.logits, 0, predictions), 0, len(predictions))
