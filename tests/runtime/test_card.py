@@ -125,7 +125,7 @@ def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) ->
         profiles={},
     )
     assert card.serving == ServingCard(
-        max_batch=32, max_delay_ms=0.0, max_queue=1024, run_on="auto", max_padded_tokens=4096, threads=0
+        max_batch=64, max_delay_ms=0.0, max_queue=1024, run_on="auto", max_padded_tokens=4096, threads=0
     )
 
 

@@ -24,10 +24,13 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Under it each label has a probability of its own, and several may hold at once.
 MULTI_LABEL = "sigmoid"
 
-
 # Where a graph runs: on the event loop, or on a thread of its model's own; `mixed`: a short text that is alone on the
 # loop, all else on the thread.
 AUTO, LOOP, THREAD, MIXED = RUN_ON = ("auto", "loop", "thread", "mixed")
+
+# By kind of input. Small graphs of numbers run where requests are read, and gain from all that are there.
+MAX_BATCH: Mapping[str, int] = {"tensor": 64}
+MAX_BATCH_OF_OTHERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +161,10 @@ def _card(table: Table, raw: Mapping[str, Any]) -> Card:
         activation=table.text("activation", one_of=tuple(sorted(ACTIVATIONS))),
         version=table.integer("version", None, low=1, high=10**9),
         external_data=_external_data(table),
-        input=_input(table.table("input")),
+        input=(source := _input(table.table("input"))),
         output=_output(table.table("output")),
         routing=_routing(table.table("routing")),
-        serving=_serving(table.table("serving")),
+        serving=_serving(table.table("serving"), kind=source.kind),
         monitoring=_monitoring(table.table("monitoring")),
         raw=raw,
     )
@@ -239,10 +242,10 @@ def _profiles(table: Table, *, precision: float, risk: float) -> Mapping[str, Pr
     return profiles
 
 
-def _serving(table: Table) -> ServingCard:
+def _serving(table: Table, *, kind: str) -> ServingCard:
     card = ServingCard(
         run_on=table.text("run_on", AUTO, one_of=RUN_ON),
-        max_batch=table.integer("max_batch", 32, low=1, high=65_536),
+        max_batch=table.integer("max_batch", MAX_BATCH.get(kind, MAX_BATCH_OF_OTHERS), low=1, high=65_536),
         max_delay_ms=table.number("max_delay_ms", 0.0, low=0.0, high=1000.0),
         max_queue=table.integer("max_queue", 1024, low=1, high=1_000_000),
         max_padded_tokens=table.integer("max_padded_tokens", 4096, low=1, high=10**9),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 
+from softgate.runtime.card import MAX_BATCH, MAX_BATCH_OF_OTHERS
 from softgate.workbench.inspect import Inspection, Output, Tensor
 
 MULTI_LABEL = "sigmoid"
@@ -40,7 +41,7 @@ clarify = 3                         # ask back when the prediction set spans 2 t
 # risk = 0.05
 
 [serving]
-max_batch = 32                      # most rows in one run of the graph
+max_batch = {max_batch}                      # most rows in one run of the graph
 max_delay_ms = 0                    # how long an idle model waits for more rows
 max_queue = 1024                    # rows that may wait; more are refused
 max_padded_tokens = 4096            # most tokens in one call, padding counted, of a graph that takes token ids
@@ -92,6 +93,7 @@ def render(found: Inspection, *, name: str, answer: Output, activation: str, lab
         activation=json.dumps(activation),
         external_data=_external_data(found.external_data),
         kind=json.dumps(kind),
+        max_batch=MAX_BATCH.get(kind, MAX_BATCH_OF_OTHERS),
         input_lines=INPUT_LINES[kind],
         tensor=f"tensor = {json.dumps(answer.name, ensure_ascii=False)}\n" if len(carrying) > 1 else "",
         holds=json.dumps(answer.holds),
