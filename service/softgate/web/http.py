@@ -182,6 +182,8 @@ class Http(HttpToolsProtocol):
         if whole.disconnected:
             return
         whole.response_complete = True
+        # The job leads back here by its callback: a ring that only the garbage collector would open.
+        whole.job = None
         self.transport.write(
             b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
             % (
