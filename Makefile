@@ -7,7 +7,7 @@ MODELS ?= models
 # is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
 TORCH ?= torch==2.13.0
 
-.PHONY: serve test test-all lint format bench dashboards pictures lock clean
+.PHONY: serve test test-all lint format bench compare performance dashboards pictures lock clean
 
 serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
 	$(BIN)/softgate serve "$(MODELS)"
@@ -33,6 +33,13 @@ bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn
 	$(BIN)/python tests/bench/bench_predict.py
 	$(BIN)/python tests/bench/bench_selection.py
 	$(BIN)/python tests/bench/bench_monitoring.py
+
+compare: .venv/dev  ## set up peers, too, then measure all servers in turns; about a quarter of an hour, needs wrk
+	$(BIN)/python tests/bench/compare.py
+
+performance: .venv/dev  ## write what was compared, and a new profile, into docs/performance.md
+	$(BIN)/python tests/bench/draw_performance.py
+	$(BIN)/python tests/bench/draw_profile.py
 
 dashboards: .venv/serve  ## write the Grafana dashboards and the manifests made of them and of the rules
 	$(BIN)/python -m softgate.workbench.dashboards

@@ -11,6 +11,8 @@ import pytest
 from typer.main import get_command
 
 import softgate.numerics
+from bench.compare import SECTIONS
+from bench.page import BEGIN, END, PAGE, filled
 from calibrating import LOGITS, calibrated, examples, model, pairs
 from graphs import linear, write_model
 from servers import Served, command, environment, served
@@ -24,6 +26,7 @@ from softgate.workbench.examples import READERS
 from tools import tool
 
 ROOT = Path(__file__).parents[1]
+MAX_PICTURE_BYTES = 150_000
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 
@@ -174,3 +177,22 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in (ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("models/*/README.md")):
         for link in re.findall(r"\]\((?!https?://)([^)#]+)\)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    shown = {
+        name for page in ROOT.glob("docs/*.md") for name in re.findall(r"\]\(pictures/([^)]+)\)", page.read_text())
+    }
+    pictures = list((ROOT / "docs" / "pictures").glob("*.png"))
+    assert {path.name for path in pictures} == {name for name in shown if name.endswith(".png")}
+    assert all(path.stat().st_size < MAX_PICTURE_BYTES for path in pictures)
+
+
+def test_every_measured_part_of_the_performance_page_is_filled() -> None:
+    page = PAGE.read_text()
+    assert filled(page, "curve", "new").count("new") == page.count("new") + 1
+    for name in (*SECTIONS, "bulk", "profile"):
+        begin, end = BEGIN.format(name=name), END.format(name=name)
+        assert page.partition(begin)[2].partition(end)[0].strip(), name
+    with pytest.raises(ValueError, match="measured: absent"):
+        filled(page, "absent", "")

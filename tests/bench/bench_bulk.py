@@ -25,12 +25,14 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
+from bench.page import fill  # noqa: E402
 from memory import peak_mib, peak_until_end  # noqa: E402
 from servers import Served, command, environment, served  # noqa: E402
 from shared_data import shared  # noqa: E402
@@ -119,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--page", action="store_true", help="write what was seen to docs/performance.md")
     arguments = parser.parse_args()
     rows = sentences(arguments.rows)
     model = Model(read_bundle(FOLDER), threads=usable_cpus())
@@ -144,14 +147,21 @@ def main() -> None:
                 taken[name].append(one)
             for name, by_length in kinds.items():
                 theirs[name].append(bare(model, rows, batches[name], by_length=by_length))
+    lines = []
     for ours_name, own in taken.items():
-        print(f"{ours_name}: {told(own, len(rows))}")
+        lines.append(f"{ours_name}: {told(own, len(rows))}")
         for name, runs in theirs.items():
             for what, some in zip(("run", "tokenise and run"), zip(*runs, strict=True), strict=True):
                 of_bare = median(bare_one.seconds / one.seconds for bare_one, one in zip(some, own, strict=True))
-                print(f"  {of_bare:.2f}x of bare {what}, {name}, {batches[name]} rows a batch: {told(some, len(rows))}")
+                batch = f"{batches[name]} rows a batch"
+                lines.append(f"  {of_bare:.2f}x of bare {what}, {name}, {batch}: {told(some, len(rows))}")
         low, high = peaks[ours_name]
-        print(f"  peak memory: {low:.0f} MiB for {n_tenth:,} rows, {high:.0f} MiB for {len(rows):,}")
+        lines.append(f"  peak memory: {low:.0f} MiB for {n_tenth:,} rows, {high:.0f} MiB for {len(rows):,}")
+    print("\n".join(lines))
+    if arguments.page:
+        fill(
+            "bulk", "\n".join(f"    {line}" for line in [f"{datetime.now(UTC).date()}, {usable_cpus()} cores", *lines])
+        )
 
 
 def told(some: Sequence[Taken], n_rows: int) -> str:

@@ -5,7 +5,7 @@ Where the time of one request goes: µs per stage, in process, and their flame g
 
 Real protocol, real classifier, a transport that swallows what is written: system calls and the client are left out, as
 a bare answer pays for them too. Stages are timed one within another; each is the median over thousands of requests.
-Writes docs/pictures/profile.png and prints the table of docs/performance.md.
+Writes docs/pictures/profile.png and the table of docs/performance.md.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from uvicorn.server import ServerState
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
+from bench.page import fill  # noqa: E402
 from bench.workloads import Workload, text, tiny  # noqa: E402
 from softgate.policy.batch import Batch  # noqa: E402
 from softgate.policy.catalogue import Catalogue  # noqa: E402
@@ -221,10 +222,12 @@ def main() -> None:
                     watched[name].watch(stage, owner, attribute, patch)
                 runner.run(play(workload))
     medians = {name: stages.medians() for name, stages in watched.items()}
-    print(f"| stage | {' | '.join(medians)} |\n| --- | {' | '.join('--:' for _ in medians)} |")
+    lines = [f"| stage | {' | '.join(medians)} |", f"| --- | {' | '.join('--:' for _ in medians)} |"]
     for stage, _, _ in STAGES:
-        print(f"| {stage} | {' | '.join(f'{medians[name].get(stage, 0.0):.1f}' for name in medians)} |")
-    print(f"| **a request, without the watch** | {' | '.join(f'**{taken:.0f}**' for taken in bare.values())} |")
+        lines.append(f"| {stage} | {' | '.join(f'{medians[name].get(stage, 0.0):.1f}' for name in medians)} |")
+    lines.append(f"| **a request, without the watch** | {' | '.join(f'**{taken:.0f}**' for taken in bare.values())} |")
+    print("\n".join(lines))
+    fill("profile", "\n".join(lines))
     draw(watched["64 numbers"])
 
 
