@@ -22,6 +22,7 @@ lint: .venv/dev  ## set up, then check format, style, types and deployment files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service
 	$(BIN)/yamllint --strict deploy .yamllint
 	$(BIN)/hadolint Dockerfile
 
