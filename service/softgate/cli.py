@@ -40,6 +40,7 @@ ModelFolder = Annotated[Path, typer.Argument(help="A model folder: classifier.to
 @app.command()
 def serve(
     folder: Annotated[Path, typer.Argument(help="A model folder, or a folder of model folders.")],
+    *,
     host: Annotated[str | None, typer.Option(help="Address to listen on [SOFTGATE_HOST; 127.0.0.1].")] = None,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one [SOFTGATE_PORT; 8080].")
@@ -48,11 +49,27 @@ def serve(
     state_dir: Annotated[
         Path | None, typer.Option(help="Folder where drift detectors survive a restart [SOFTGATE_STATE_DIR; none].")
     ] = None,
+    models_digest: Annotated[
+        str | None,
+        typer.Option(help="Serve only what softgate digest says this of [SOFTGATE_MODELS_DIGEST; anything]."),
+    ] = None,
 ) -> None:
     """Serve over HTTP until told to stop."""
     from softgate.commands import serve as command
 
-    raise typer.Exit(command.run(folder, host=host, port=port, workers=workers, state_dir=state_dir))
+    raise typer.Exit(
+        command.run(folder, host=host, port=port, workers=workers, state_dir=state_dir, models_digest=models_digest)
+    )
+
+
+@app.command()
+def digest(
+    folder: Annotated[Path, typer.Argument(help="A model folder, or a folder of model folders.")],
+) -> None:
+    """Print one digest over all that would be served, to be pinned with serve --models-digest."""
+    from softgate.commands import digest as command
+
+    command.run(folder)
 
 
 @app.command()

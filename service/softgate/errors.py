@@ -118,6 +118,10 @@ class GoldenMismatch(ModelError):
     code = "golden_mismatch"
 
 
+class DigestMismatch(ModelError):
+    code = "digest_mismatch"
+
+
 class EngineFailed(ModelError):
     code = "engine_failed"
 

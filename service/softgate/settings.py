@@ -26,6 +26,12 @@ class Settings(BaseSettings):
         int, Field(ge=64, description="memory that a graph may take when it is first tried, in MiB")
     ] = 4096
     probe_seconds: Annotated[float, Field(ge=1, description="time that this may take")] = 60.0
+    models_digest: Annotated[
+        str | None,
+        Field(
+            pattern="^sha256:[0-9a-f]{64}$", description="what softgate digest must say of the models; none: anything"
+        ),
+    ] = None
     grace_seconds: Annotated[int, Field(ge=1, le=3600, description="time for requests under way at shutdown")] = 10
     state_dir: Annotated[
         Path | None, Field(description="folder where the drift detectors' state survives a restart; none: nowhere")

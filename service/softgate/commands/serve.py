@@ -9,16 +9,18 @@ from rich.text import Text
 from softgate import __version__
 from softgate.commands.screen import console
 from softgate.runtime.contained import Limits
+from softgate.runtime.pinned import verify
 from softgate.runtime.probe import probe
 from softgate.runtime.repository import find_bundles
 from softgate.settings import read_settings
 from softgate.web import server, supervisor
 
 
-def run(folder: Path, *, host: str | None, port: int | None, workers: int | None, state_dir: Path | None) -> int:
-    """Until told to stop; returns the exit code. None leaves a setting to the environment."""
-    settings = read_settings(host=host, port=port, workers=workers, state_dir=state_dir)
+def run(folder: Path, **options: object) -> int:
+    """Until told to stop; returns the exit code. `options` are settings; None leaves one to the environment."""
+    settings = read_settings(**options)
     bundles = find_bundles(folder)
+    verify(bundles, settings.models_digest)
     limits = Limits(memory_bytes=settings.probe_memory_mb * 2**20, seconds=settings.probe_seconds)
     for bundle in bundles:
         probe(bundle, limits)
