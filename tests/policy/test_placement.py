@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from graphs import LABELS, linear, load_classifier, slow, write_model, write_text_model
+from softgate.policy.placement import is_short
 from softgate.runtime.card import LOOP, MIXED, THREAD
+from softgate.types import Rows
 
 SMALL = linear(np.eye(4, dtype=np.float32))
 
@@ -48,6 +50,11 @@ def test_what_runs_mixed_is_answered_alike_whatever_its_length(tmp_path: Path) -
     classifier.close()
 
     np.testing.assert_allclose(found, [*expected.tolist()] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("texts", "short"), [(["x" * 150], True), (["x" * 151], False), (["x", "x"], False)])
+def test_a_text_of_up_to_150_characters_is_short_where_it_is_alone(texts: list[str], *, short: bool) -> None:
+    assert is_short(Rows(texts)) is short
 
 
 def test_a_clock_that_stands_still_measures_nothing(tmp_path: Path) -> None:

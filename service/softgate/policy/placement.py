@@ -17,10 +17,10 @@ LONGEST_ALONE_SECONDS = 2e-3
 N_TRIALS = 30
 # A run that takes so many times as long as it may is tried no further: large graphs must not load for ever.
 HOPELESS = 20
-# What people write to chatbots is mostly shorter.
+# 150 characters; what people write to chatbots is mostly shorter.
 SHORT_TEXT = (
-    "please move fifty dollars from my checking account "
-    "to my savings account before the end of the month, and tell me then what is left on both of them"
+    "please move eighty dollars from my checking account "
+    "to our savings account before the end of this month, and tell me then what is left on both of them"
 )
 
 
