@@ -51,14 +51,14 @@ def measured(*, scale: float = 1.0) -> Measured:
     ours = [turn(rate, scale=scale) for rate in (8000, 12345, 9000)]
     bare = [turn(rate, bare=True) for rate in (20_000, 24_690, 30_000)]
     runs = [open_loop(p50_us=p50 * scale, p99_us=2000 * scale) for p50 in (900.0, 1100.0, 1000.0)]
-    loads = [Load(share * 1460, runs, []) for share in LOADS[:2]]
+    loads = [Load(share, share * 1460, runs, []) for share in LOADS[:2]]
     return Measured(
         answer_bytes=5923,
         closed=[Comparison(connections, ours, bare) for connections in (1, 16, 1000)],
         generator=open_loop(answered_per_second=12_596.0, client_us_per_request=15.0),
         bound_us=5000.0 * scale,
         knee=Knee(1460.0, at_least=False),
-        loads=[*loads, Load(LOADS[2] * 1460, [], ["the client was at work 99% of the time"] * 3)],
+        loads=[*loads, Load(LOADS[2], LOADS[2] * 1460, [], ["the client was at work 99% of the time"] * 3)],
         memory=[Memory(156 * 2**20, 133 * 2**20), Memory(150 * 2**20, 133 * 2**20)],
     )
 
@@ -146,7 +146,7 @@ def test_what_makes_the_figures_doubtful_is_said() -> None:
         closed=[Comparison(1, slow, slow)],
         bound_us=1999.0,
         knee=Knee(1460.0, at_least=True),
-        loads=[*calm.loads, Load(1168.0, [open_loop(answered=97)], [])],
+        loads=[*calm.loads, Load(LOADS[2], 1168.0, [open_loop(answered=97)], [])],
     )
     text = " ".join(" ".join(lines(doubtful)).split())
 
@@ -175,6 +175,7 @@ def test_what_is_told_to_machines_holds_each_round_and_what_was_void() -> None:
     assert found["closed_loop"][0]["of_bare"] == {"median": 0.4, "low": 0.3, "high": 0.5}
     assert len(found["closed_loop"][0]["softgate"]["rounds"]) == 3
     assert found["closed_loop"][0]["bare"]["batch_rows"] is None
+    assert [each["of_knee"] for each in found["open_loop"]] == list(LOADS)
     assert found["open_loop"][2]["p99_us"] is None
     assert found["open_loop"][2]["void"] == ["the client was at work 99% of the time"] * 3
     assert found["knee"] == {"rate": 1460.0, "at_least": False, "p99_bound_us": 5000.0}

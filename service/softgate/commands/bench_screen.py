@@ -10,7 +10,7 @@ from rich.text import Text
 
 from softgate.commands.bench_told import Setting, figures, load_figures, of_bare
 from softgate.commands.drift_screen import is_unicode
-from softgate.workbench.bench.bench import LOADS, Comparison, Load, Measured
+from softgate.workbench.bench.bench import Comparison, Load, Measured
 from softgate.workbench.bench.figures import Spread
 from softgate.workbench.bench.knee import LEAST_BOUND_US, TIMES_IDLE
 from softgate.workbench.bench.open_loop import MOST_LATENESS_US
@@ -34,7 +34,7 @@ def show(setting: Setting, measured: Measured, console: Console) -> None:
         _print(line, console, style="dim")
     closed = [row for comparison in measured.closed for row in _comparison(comparison)]
     _table("Closed loop", "latency and CPU per request in µs; median, low-high", CLOSED, closed, console)
-    loads = [row for share, load in zip(LOADS, measured.loads, strict=False) for row in _load(share, load)]
+    loads = [row for load in measured.loads for row in _load(load)]
     if loads:
         _table("Open loop", "latency in µs from when a request was due; median, low-high", OPEN, loads, console)
     console.print()
@@ -80,10 +80,10 @@ def _comparison(comparison: Comparison) -> Iterator[tuple[str, Cells]]:
     yield "dim", ["bare", *_medians(bare), ""]
 
 
-def _load(share: float, load: Load) -> Iterator[tuple[str, Cells]]:
+def _load(load: Load) -> Iterator[tuple[str, Cells]]:
     measured, n_void = load_figures(load), len(load.void)
     voided = f"{n_void} of {n_void + len(load.runs)}" if n_void else "none"
-    yield "", [f"{share:.0%}", f"{load.rate:,.0f}", *_medians(measured), voided]
+    yield "", [f"{load.share:.0%}", f"{load.rate:,.0f}", *_medians(measured), voided]
     if len(load.runs) > 1:
         yield "dim", ["", "", *_extents(measured), ""]
 
@@ -131,7 +131,7 @@ def _doubts(measured: Measured) -> Iterator[str]:
     if busy:
         at = ", ".join(map(str, busy))
         yield f"wrk had no CPU time left at {at} connections: that throughput may be its own."
-    late = [share for share, load in zip(LOADS, measured.loads, strict=False) if _is_late(load, measured.bound_us)]
+    late = [load.share for load in measured.loads if _is_late(load, measured.bound_us)]
     if late:
         yield f"At {late[0]:.0%} of the knee p99 was above its bound: this machine is too busy to tell where it is."
     runs = [run for load in measured.loads for run in load.runs]

@@ -85,6 +85,7 @@ def _turns(turns: Sequence[Turn]) -> Mapping[str, Any]:
 
 def _load(load: Load) -> Mapping[str, Any]:
     return {
+        "of_knee": load.share,
         "requests_per_second": load.rate,
         **_shown(load_figures(load)),
         "rounds": [asdict(run) for run in load.runs],

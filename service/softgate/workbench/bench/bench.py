@@ -1,7 +1,7 @@
 """A model folder measured from outside, in rounds in which softgate and the bare answer take turns."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,8 @@ class Comparison:
 class Load:
     """Open loop at one rate."""
 
+    share: float
+    """Of the knee."""
     rate: float
     runs: Sequence[OpenLoop]
     void: Sequence[str]
@@ -89,11 +91,12 @@ def measure(folder: Path, plan: Plan, *, name: str, workers: int, keeps_state: b
         progress("Warming up")
         turn(ours, plan.bodies, connections=WARM_UP_CONNECTIONS, seconds=1)
         closed = [_compare(ours, bare, plan, connections, progress) for connections in plan.connections]
-        fastest, bare_fastest = (max(_rates(closed, of)) for of in ("ours", "bare"))
+        fastest = _fastest(each for comparison in closed for each in comparison.ours)
+        bare_fastest = _fastest(each for comparison in closed for each in comparison.bare)
         progress("Open loop: how fast the generator is")
         generator = _open(bare, plan, rate=FLOOD * bare_fastest, seed=0, most_connections=FLOOD_CONNECTIONS)
         bound, found = _knee(ours, plan, fastest, progress)
-        loads = [] if found.rate is None else [_load(ours, plan, share * found.rate, progress) for share in LOADS]
+        loads = [] if found.rate is None else [_load(ours, plan, share, found.rate, progress) for share in LOADS]
         return Measured(n_bytes, closed, generator, bound, found, loads, [memory(worker) for worker in ours.workers])
 
 
@@ -139,8 +142,8 @@ def _compare(ours: Target, bare: Target, plan: Plan, connections: int, progress:
     return Comparison(connections, turns["ours"], turns["bare"])
 
 
-def _rates(closed: Sequence[Comparison], of: str) -> Sequence[float]:
-    return [each.closed.requests_per_second for comparison in closed for each in getattr(comparison, of)]
+def _fastest(turns: Iterable[Turn]) -> float:
+    return max(each.closed.requests_per_second for each in turns)
 
 
 def _open(
@@ -172,7 +175,8 @@ def _knee(target: Target, plan: Plan, fastest: float, progress: Progress) -> tup
     return bound, knee.search(probe, low=knee.LOW * fastest, high=knee.HIGH * fastest)
 
 
-def _load(target: Target, plan: Plan, rate: float, progress: Progress) -> Load:
+def _load(target: Target, plan: Plan, share: float, knee_rate: float, progress: Progress) -> Load:
+    rate = share * knee_rate
     runs: list[OpenLoop] = []
     reasons: list[str] = []
     for number in range(plan.rounds):
@@ -183,7 +187,7 @@ def _load(target: Target, plan: Plan, rate: float, progress: Progress) -> Load:
             runs.append(run)
         else:
             reasons.append(reason)
-    return Load(rate, runs, reasons)
+    return Load(share, rate, runs, reasons)
 
 
 def _detail(answer: bytes) -> str:
