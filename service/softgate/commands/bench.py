@@ -17,7 +17,7 @@ from softgate import __version__
 from softgate.commands import bench_screen, screen
 from softgate.commands.bench_told import Setting, told
 from softgate.runtime.quota import usable_cpus
-from softgate.runtime.repository import read_bundle
+from softgate.runtime.repository import Bundle, read_bundle
 from softgate.settings import read_settings
 from softgate.workbench.bench import bodies, closed_loop
 from softgate.workbench.bench.bench import Measured, Plan, measure
@@ -42,7 +42,20 @@ def run(
     bundle = read_bundle(folder)
     wrk = closed_loop.version()
     sent, what = bodies.of_bundle(bundle) if rows is None else (bodies.of_file(rows), f"the rows of {rows.name}")
-    setting = Setting(
+    setting = _setting(bundle, rows=what, wrk=wrk, workers=settings.workers, rounds=rounds, seconds=seconds)
+    plan = Plan(sent, connections, rounds, seconds, None if bound_ms is None else bound_ms * 1000)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As on Ctrl-C: what was started is ended.
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    measured = _measure(folder, plan, setting, name=bundle.name, keeps_state=settings.state_dir is not None)
+    if as_json:
+        sys.stdout.write(json.dumps(told(setting, measured), indent=1) + "\n")
+    else:
+        bench_screen.show(setting, measured, screen.console)
+
+
+def _setting(bundle: Bundle, *, rows: str, wrk: str, workers: int, rounds: int, seconds: float) -> Setting:
+    return Setting(
         command=shlex.join(["softgate", *sys.argv[1:]]),
         date=datetime.now(UTC).isoformat(" ", "minutes"),
         machine=f"{cpu_model()}, {usable_cpus()} CPUs, Linux {platform.release()}",
@@ -55,20 +68,11 @@ def run(
         model=f"{bundle.name} {bundle.version}",
         kind=bundle.card.input.kind,
         n_labels=len(bundle.labels),
-        rows=what,
-        workers=settings.workers,
+        rows=rows,
+        workers=workers,
         rounds=rounds,
         seconds=seconds,
     )
-    plan = Plan(sent, connections, rounds, seconds, None if bound_ms is None else bound_ms * 1000)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # As on Ctrl-C: what was started is ended.
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
-    measured = _measure(folder, plan, setting, name=bundle.name, keeps_state=settings.state_dir is not None)
-    if as_json:
-        sys.stdout.write(json.dumps(told(setting, measured), indent=1) + "\n")
-    else:
-        bench_screen.show(setting, measured, screen.console)
 
 
 def _measure(folder: Path, plan: Plan, setting: Setting, *, name: str, keeps_state: bool) -> Measured:
