@@ -13,9 +13,9 @@ from softgate.policy.classifier import Classifier
 from softgate.runtime.inputs.tokens import TokenInput
 from softgate.runtime.repository import Model
 from softgate.types import Predictions, View
-from softgate.web.protocols.native import decode
+from softgate.web.protocols.native import decode, decode_row
 from softgate.web.protocols.predictions import encode_lines
-from softgate.web.stream import decode_row, refusal
+from softgate.web.stream import refusal
 from softgate.workbench.row_files import Row
 
 Piece = msgspec.Raw | msgspec.UnsetType

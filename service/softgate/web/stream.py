@@ -1,14 +1,11 @@
 """The answer to one stream of lines, a batch at a time: a prediction for each row, or why there is none."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from softgate.errors import BodyTooLarge, MalformedBody, Overloaded, SoftgateError
@@ -18,8 +15,8 @@ from softgate.runtime.lines import Line
 from softgate.types import Predictions, View
 from softgate.web import errors
 from softgate.web.metrics.layout import WebCounts
-from softgate.web.protocols.native import decode, decode_query
-from softgate.web.protocols.predictions import encode_lines
+from softgate.web.protocols.native import decode_query, decode_row, view_of
+from softgate.web.protocols.predictions import encode_line, encode_lines
 
 # A queue that is full has some hundred rows to go.
 RETRY_SECONDS = 0.05
@@ -126,20 +123,12 @@ class Stream:
         return refusal(line, problem.code, problem.detail)
 
 
-def decode_row(content: bytes, row: Any) -> Any:
-    """The one row of a line, of the type `row`. Raises MalformedBody."""
-    if not content.strip():
-        raise MalformedBody("In the line: Expected a row; got a blank line.")
-    return decode(_decoder(row), content, at="the line")
-
-
 def asked(query: bytes, classifier: Classifier) -> Asked:
     """Raises InvalidInput for what some line could not be answered with."""
     found = decode_query(query)
     if found.id is not None:
         raise MalformedBody("In the query: Expected no id: the answers stand in the order of the lines.")
-    seed = secrets.randbits(63) if found.select == "sample" and found.seed is None else found.seed
-    view = View(found.temperature, found.top_k, found.top_p, found.select, seed)
+    view = view_of(found)
     # The profile and the view are tried on a row, so that a mistake is told before any line is.
     trial = classifier.replay(np.zeros((1, len(classifier.labels))), profile=found.profile)
     classifier.show(trial, view)
@@ -162,9 +151,4 @@ def encoded(classifier: Classifier, predictions: Predictions, asked: Asked, *, l
 
 def refusal(line: int, code: str, detail: str) -> bytes:
     """The line that stands for a row without a prediction."""
-    return msgspec.json.encode({"line": line, "code": code, "detail": detail}) + b"\n"
-
-
-@cache
-def _decoder(row: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(row)
+    return encode_line({"line": line, "code": code, "detail": detail})

@@ -56,7 +56,7 @@ class Native:
     def read(self, request: Request) -> Call:
         classifier = self._catalogue.find(request.model, request.version)
         asked, values = _asked(request, classifier)
-        view = _view(asked)
+        view = view_of(asked)
         return Call(
             classifier,
             classifier.check(values),
@@ -128,6 +128,13 @@ def _holds_several(content: bytes, depth: int) -> bool:
     return opening > depth or (opening > 0 and content[start.end() : start.end() + 1] in (b"]", b"{"))
 
 
+def decode_row(content: bytes, row: Any) -> Any:
+    """The one row of a line of JSON, of the type `row`. Raises MalformedBody."""
+    if not content.strip():
+        raise MalformedBody("In the line: Expected a row; got a blank line.")
+    return decode(_decoder(row, several=False), content, at="the line")
+
+
 @cache
 def _decoder(row: Any, several: bool) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(list[row] if several else row)
@@ -167,7 +174,8 @@ def encode(
     )
 
 
-def _view(asked: PredictBody) -> View:
+def view_of(asked: PredictBody) -> View:
+    """Where a draw is asked for without a seed, with one of its own."""
     if asked.top_p is asked.temperature is None and asked.select == "argmax":
         return EVERYTHING if asked.top_k is None else View(top_k=asked.top_k)
     unrepeatable = asked.select == "sample" and asked.seed is None

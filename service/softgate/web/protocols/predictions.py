@@ -37,10 +37,10 @@ def prediction_objects(
 
 def encode_lines(classifier: Classifier, part: Part, view: View, *, with_logits: bool = False) -> Sequence[bytes]:
     """A line of JSON for each row, of the very bytes that stand for it in an answer."""
-    return [line(answer) for answer in prediction_objects(classifier, part, view, with_logits=with_logits)]
+    return [encode_line(answer) for answer in prediction_objects(classifier, part, view, with_logits=with_logits)]
 
 
-def line(answer: object) -> bytes:
+def encode_line(answer: object) -> bytes:
     """One line of JSON Lines."""
     return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
