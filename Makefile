@@ -56,7 +56,7 @@ lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements
 		--output-file requirements-exporters.txt
 
 clean:  ## remove what the other targets made
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is the record of one finished set-up; a changed lock file or project file makes it again.
 .venv/bin/python:
