@@ -39,6 +39,7 @@ from shared_data import shared  # noqa: E402
 from softgate.runtime.quota import usable_cpus  # noqa: E402
 from softgate.runtime.repository import Model, read_bundle  # noqa: E402
 from softgate.types import Rows  # noqa: E402
+from softgate.workbench.bench.processes import cpu_seconds  # noqa: E402
 
 FOLDER = ROOT / "models" / "clinc150"
 BATCHES = (32, 64, 128, 256)
@@ -94,7 +95,7 @@ def streamed(server: Served, content: bytes) -> Taken:
         f"POST /v1/models/clinc150/predict?top_k=5 HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n"
         f"content-type: application/x-ndjson\r\ncontent-length: {len(content)}\r\n\r\n"
     )
-    started, cpu = time.perf_counter(), cpu_seconds(server)
+    started, cpu = time.perf_counter(), cpu_seconds([server.process.pid])
     with socket.create_connection((host, int(port))) as client:
         sender = threading.Thread(target=client.sendall, args=(head.encode() + content,))
         sender.start()
@@ -103,12 +104,7 @@ def streamed(server: Served, content: bytes) -> Taken:
             last = (last + piece)[-5:]
         sender.join()
     assert last == b"0\r\n\r\n", "Only whole answers count."
-    return Taken(time.perf_counter() - started, cpu_seconds(server) - cpu)
-
-
-def cpu_seconds(server: Served) -> float:
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return Taken(time.perf_counter() - started, cpu_seconds([server.process.pid]) - cpu)
 
 
 def write_csv(path: Path, rows: Sequence[str]) -> Path:
