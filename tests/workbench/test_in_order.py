@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softgate.workbench.in_order import InOrder, Sizes, buckets, windows
+from softgate.workbench.in_order import InOrder, Sizes, by_length, windows
 
 
 @given(st.lists(st.integers(0, 50), max_size=60), st.integers(1, 7))
-def test_buckets_hold_each_row_once_and_neighbours_by_length(lengths: list[int], size: int) -> None:
-    parts = buckets(lengths, size)
+def test_batches_by_length_hold_each_row_once_and_neighbours_by_length(lengths: list[int], size: int) -> None:
+    parts = by_length(lengths, size)
 
     assert sorted(index for part in parts for index in part) == list(range(len(lengths)))
     in_turn = [lengths[index] for part in parts for index in part]

@@ -23,11 +23,12 @@ Piece = msgspec.Raw | msgspec.UnsetType
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    line: bytes
+    content: bytes
+    """A line of JSON."""
     outcome: tuple[int, int] | str
     """Action and reason; a code where the row is refused."""
-    row: int
-    """Its line in the input."""
+    line: int
+    """Of the input, where the row stands."""
 
 
 class Labelled(msgspec.Struct):

@@ -58,7 +58,7 @@ def run(folder: Path, *, source: Path, output: Path, top_k: int, temperature: fl
             closing(_answers(classifier, file, source, view, profile)) as answers,
         ):
             for window in answers:
-                to.write(b"".join(answer.line for answer in window))
+                to.write(b"".join(answer.content for answer in window))
                 told.add(window)
                 advance(told.n_rows)
     except BrokenPipeError:
@@ -84,7 +84,7 @@ class _Told:
     def add(self, answers: Sequence[Answer]) -> None:
         for answer in answers:
             if isinstance(answer.outcome, str):
-                self.first_refused = self.first_refused or answer.row
+                self.first_refused = self.first_refused or answer.line
                 self.refused[answer.outcome] += 1
             else:
                 self.decided[answer.outcome] += 1

@@ -42,7 +42,7 @@ def windows(rows: Iterable[tuple[Row, int]], sizes: Sizes) -> Iterator[list[Row]
         yield window
 
 
-def buckets(lengths: Sequence[int], size: int) -> list[list[int]]:
+def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Indices in groups of at most `size`, of neighbours by length; the longest first, so that none is waited for."""
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     return [order[start : start + size] for start in range(0, len(order), size)]
@@ -81,7 +81,7 @@ class InOrder(Generic[Row, Answer]):
     def _submit(
         self, pool: ThreadPoolExecutor, window: Sequence[Row]
     ) -> list[tuple[list[int], "Future[Sequence[Answer]]"]]:
-        parts = buckets(self._lengths(window), self._sizes.batch)
+        parts = by_length(self._lengths(window), self._sizes.batch)
         return [(part, pool.submit(self._answer, [window[index] for index in part])) for part in parts]
 
 
