@@ -112,8 +112,9 @@ def _foot(setting: Setting, measured: Measured) -> Iterator[str]:
     yield f"The bound, where none is given: {TIMES_IDLE:g} x the idle p50, at least {LEAST_BOUND_US / 1000:g} ms."
     yield (
         f"Generator of the open loop: {generator.answered_per_second:,.0f} requests/s against the bare answer, "
-        f"{generator.client_us_per_request:.0f} µs of CPU each. Under client, its own lateness at p99: a run is void "
-        f"where that is more than half of p99 or {MOST_LATENESS_US / 1000:g} ms, or the generator had no time left."
+        f"{generator.client_us_per_request:.0f} µs of CPU each. The column client is how late it was itself, at p99 in "
+        f"µs: a run is void where that is more than half of the run's p99 or {MOST_LATENESS_US / 1000:g} ms, or the "
+        "generator had no time left."
     )
     yield f"Memory per worker: {_memory(measured)}."
     yield from _doubts(measured)
@@ -130,7 +131,7 @@ def _doubts(measured: Measured) -> Iterator[str]:
     busy = [each.connections for each in measured.closed if _client_cpu(each) > MOST_CLIENT_CPU]
     if busy:
         at = ", ".join(map(str, busy))
-        yield f"wrk had no CPU time left at {at} connections: that throughput may be its own."
+        yield f"wrk had no CPU time left, connections {at}: that throughput may be its own."
     late = [load.share for load in measured.loads if _is_late(load, measured.bound_us)]
     if late:
         yield f"At {late[0]:.0%} of the knee p99 was above its bound: this machine is too busy to tell where it is."
