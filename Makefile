@@ -30,8 +30,8 @@ format: .venv/dev  ## rewrite the code in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev  ## set up, then measure the predict path beside a bare uvicorn answer, and what monitoring costs
-	$(BIN)/python tests/bench/bench_predict.py
+bench: .venv/dev  ## set up, then measure clinc150 beside a bare uvicorn answer, and what parts cost; needs wrk
+	$(BIN)/softgate bench models/clinc150
 	$(BIN)/python tests/bench/bench_selection.py
 	$(BIN)/python tests/bench/bench_monitoring.py
 

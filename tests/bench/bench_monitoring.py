@@ -8,7 +8,7 @@ its counting methods replaced by ones that do nothing, and no watch.
 """
 
 import argparse
-import asyncio
+import json
 import sys
 import tempfile
 import time
@@ -19,7 +19,6 @@ from statistics import median
 
 import httpx2
 import numpy as np
-import uvloop
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -27,7 +26,6 @@ from prometheus_client.registry import Collector
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
-from bench.bench_predict import Target, load, post  # noqa: E402
 from graphs import linear, write_model  # noqa: E402
 from references import write_referenced  # noqa: E402
 from servers import command, started  # noqa: E402
@@ -41,16 +39,18 @@ from softgate.runtime.counts import Counts  # noqa: E402
 from softgate.runtime.repository import Bundle, Model, read_bundle  # noqa: E402
 from softgate.web.metrics.exposition import Exposition  # noqa: E402
 from softgate.web.metrics.layout import layout  # noqa: E402
+from softgate.workbench.bench import closed_loop  # noqa: E402
 
 CLINC150 = ROOT / "models" / "clinc150"
 WITHOUT = """
 from softgate.policy.monitor.counts import Monitor
 from softgate.web.watcher import Watcher
-Monitor.predictions = Monitor.batch = Monitor.request = Watcher.start = lambda *_, **__: None
+Monitor.predictions = Monitor.readout = Monitor.batch = Monitor.request = Watcher.start = lambda *_, **__: None
 from softgate.cli import app
 app()
 """
 N_WORKERS = 8
+SENTENCE = "move 50 dollars to savings"
 
 
 def per_request(rounds: int) -> float:
@@ -58,12 +58,12 @@ def per_request(rounds: int) -> float:
     bundle = read_bundle(CLINC150)
     monitor = apart(axes(bundle))
     classifier = Classifier(Model(bundle, threads=1), monitor, clock=time.perf_counter, max_rows=1)
-    row = classifier.predict_now(classifier.check(["move 50 dollars to savings"]))
+    row = classifier.read_out(classifier.predict_now(classifier.check([SENTENCE])))
     classifier.close()
 
     def counted() -> None:
         monitor.batch(rows=1, graph_seconds=4e-4, queue_seconds=[2e-5])
-        monitor.predictions(row)
+        monitor.readout(row)
         monitor.request(rows=1, seconds=7e-4)
 
     return median(_microseconds(counted, 200) - _microseconds(_nothing, 200) for _ in range(rounds))
@@ -71,24 +71,22 @@ def per_request(rounds: int) -> float:
 
 def throughput(rounds: int, seconds: float, connections: int) -> float:
     """Median, over pairs of turns, of requests per second with monitoring by that without."""
-    with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    body = json.dumps({"inputs": [SENTENCE]}).encode()
+    with ExitStack() as stack:
         with_it, without = command("serve", CLINC150, "--port", 0), [sys.executable, "-c", WITHOUT]
-        targets = []
+        urls = []
         for line in (with_it, [*without, "serve", str(CLINC150), "--port", "0"]):
             server = stack.enter_context(started(line))
-            port = int(server.read_until("listening")["url"].rpartition(":")[2])
+            urls.append(server.read_until("listening")["url"])
             server.read_until("ready")
-            request = post("/v1/models/clinc150/predict", {"inputs": ["move 50 dollars to savings"]})
-            targets.append(Target(line[1], port, request))
         rates: list[list[float]] = [[], []]
         for turn in range(rounds):
             for place in (0, 1) if turn % 2 else (1, 0):
-                run = load(targets[place], connections=connections, seconds=seconds)
-                rates[place].append(runner.run(run).per_second)
-        counted, uncounted = (
-            httpx2.get(f"http://127.0.0.1:{target.port}/metrics").text.count('decisions_total{action="route"')
-            for target in targets
-        )
+                run = closed_loop.measure(
+                    urls[place], "/v1/models/clinc150/predict", [body], connections=connections, seconds=seconds
+                )
+                rates[place].append(run.requests_per_second)
+        counted, uncounted = (httpx2.get(f"{url}/metrics").text.count('decisions_total{action="route"') for url in urls)
         assert counted == uncounted > 0
         return float(median(ours / theirs for ours, theirs in zip(*rates, strict=True)))
 
@@ -142,8 +140,8 @@ def _nothing() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--seconds", type=float, default=0.5)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1)
     arguments = parser.parse_args()
     print(f"counting one row                    {per_request(10 * arguments.rounds):.2f} µs")
     for connections in (1, 16):
