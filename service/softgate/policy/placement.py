@@ -24,15 +24,25 @@ SHORT_TEXT = (
 )
 
 
+def placed(kind: str, runs_within: Callable[[float], bool]) -> str:
+    """
+    LOOP, MIXED or THREAD for an input of this kind.
+
+    `runs_within`: whether a run takes no more than so many seconds, of a full batch of a `tensor`, of a short text.
+    """
+    if kind == "tensor" and runs_within(LONGEST_ON_LOOP_SECONDS):
+        return LOOP
+    return MIXED if kind == "text" and runs_within(LONGEST_ALONE_SECONDS) else THREAD
+
+
 def cheapest(source: Input, card: Card, run: Callable[[Rows], object], *, clock: Callable[[], float]) -> str:
-    """LOOP, MIXED or THREAD, by timing `run` on made-up rows."""
-    if card.input.kind == "tensor":
-        samples = source.samples(card.serving.max_batch)
-        if samples is not None and _runs_within(LONGEST_ON_LOOP_SECONDS, source.check(samples), run, clock):
-            return LOOP
-    elif card.input.kind == "text" and _runs_within(LONGEST_ALONE_SECONDS, source.check([SHORT_TEXT]), run, clock):
-        return MIXED
-    return THREAD
+    """Where a model is placed by timing `run` on made-up rows."""
+    kind = card.input.kind
+    samples = source.samples(card.serving.max_batch) if kind == "tensor" else [SHORT_TEXT]
+    if samples is None or kind not in ("tensor", "text"):
+        return THREAD
+    rows = source.check(samples)
+    return placed(kind, lambda seconds: _runs_within(seconds, rows, run, clock))
 
 
 def is_short(rows: Rows) -> bool:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
-from softgate.policy.placement import LONGEST_ALONE_SECONDS, LONGEST_ON_LOOP_SECONDS
+from softgate.policy.placement import placed
 from softgate.runtime.calibration import sha256
-from softgate.runtime.card import LOOP, MIXED, THREAD
+from softgate.runtime.card import MAX_BATCH
 from softgate.runtime.pace import threads_pay
 from softgate.runtime.plausibility import Looks, looks
 from softgate.runtime.quota import usable_cpus
@@ -123,12 +123,13 @@ class Inspection:
         """Where it would be served here, unless its card says otherwise; None: it was not run."""
         if not self.seconds:
             return None
-        # Rows of numbers are all alike; texts and images vary in length.
+        # Rows of numbers are all alike; images, which have more axes, vary as texts do.
         numbers = all(tensor.type.startswith("float") and len(tensor.shape) == 2 for tensor in self.inputs)
-        if numbers and max(self.seconds.values()) <= LONGEST_ON_LOOP_SECONDS:
-            return LOOP
+        if numbers:
+            per_row = max(self.seconds.values()) / max(map(int, self.seconds))
+            return placed("tensor", lambda seconds: per_row * MAX_BATCH["tensor"] <= seconds)
         texts = not any(tensor.type.startswith("float") for tensor in self.inputs)
-        return MIXED if texts and min(self.seconds.values()) <= LONGEST_ALONE_SECONDS else THREAD
+        return placed("text" if texts else "image", lambda seconds: min(self.seconds.values()) <= seconds)
 
     @property
     def n_classes(self) -> int | None:
