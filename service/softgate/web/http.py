@@ -12,12 +12,11 @@ from typing import Any
 
 from uvicorn import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from softgate.web import errors
 from softgate.web.bulk import is_lines
 from softgate.web.protocols import Answer
-from softgate.web.whole import Edge, Whole, unused
+from softgate.web.whole import Edge, Whole, first_lines, unused
 
 # The key of an ASGI scope whose request asked for another protocol.
 SWITCHING_KEY = "softgate.switching"
@@ -40,6 +39,10 @@ class Http(HttpToolsProtocol):
     _switching = False
     _idle_since: float | None = None
     """The loop's time when the last answer was sent; None while a request is under way."""
+    _under_way: Any = None
+    """The last request that was begun; those behind it wait in the pipeline."""
+    _is_held = False
+    """Whether the next one waits until the client has read what is written already."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -51,6 +54,8 @@ class Http(HttpToolsProtocol):
             super().data_received(data)
 
     def on_message_begin(self) -> None:
+        # The answer to a request ahead of it may have been sent since its bytes came.
+        self._idle_since = None
         # What else uvicorn prepares here is for the application, to which most requests do not get.
         self.url = b""
         self.headers = []
@@ -67,6 +72,8 @@ class Http(HttpToolsProtocol):
                 self.flow.pause_reading()
                 queue: Any = self.pipeline
                 queue.appendleft((whole, self.app))
+            else:
+                self._under_way = whole
             return
         url, headers = self.url, self.headers
         super().on_message_begin()
@@ -101,25 +108,46 @@ class Http(HttpToolsProtocol):
         self._edge.connected(len(self.connections))
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
-        cycles: list[Any] = [self.cycle, *(cycle for cycle, _ in self.pipeline)]
-        for whole in cycles:
-            if isinstance(whole, Whole) and not whole.response_complete:
-                whole.disconnected = whole.response_complete = True
-                if whole.job is not None:
-                    whole.job.left = True
-                self._edge.lost(whole)
+        cycles: list[Any] = [self._under_way, self.cycle, *(cycle for cycle, _ in self.pipeline)]
+        for cycle in cycles:
+            if cycle is None or cycle.response_complete:
+                continue
+            cycle.disconnected = True
+            cycle.message_event.set()
+            if isinstance(cycle, Whole):
+                cycle.response_complete = True
+                if cycle.job is not None:
+                    cycle.job.left = True
+                self._edge.lost(cycle)
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            # In a turn of its own: hundreds behind each other would be as many calls deep, and hold up everybody else.
+            self.loop.call_soon(self._next)
             return
+        self.flow.resume_reading()
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._look_again(self.timeout_keep_alive)
+
+    def _next(self) -> None:
+        """Begin the next of the pipeline. What waits there is limited, for nothing is read meanwhile."""
+        if self.transport.is_closing():
+            return
+        self._is_held = self.flow.write_paused
+        if not self._is_held:
+            cycle, app = self.pipeline.pop()
+            if not self.pipeline:
+                self.flow.resume_reading()
+            self._start_asgi_task(cycle, app)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._is_held:
+            self._next()
 
     def _unset_keepalive_if_required(self) -> None:
         # One timer for a connection's life, not one for each of its requests.
@@ -139,6 +167,7 @@ class Http(HttpToolsProtocol):
                 self.timeout_keep_alive_handler()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._under_way = cycle
         if not isinstance(cycle, Whole):
             cycle.scope[IS_GONE_KEY] = self.transport.is_closing
             super()._start_asgi_task(cycle, app)
@@ -187,7 +216,7 @@ class Http(HttpToolsProtocol):
         self.transport.write(
             b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
             % (
-                _first_lines(answer.status, answer.content_type),
+                first_lines(answer.status, answer.content_type),
                 b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
                 len(answer.body),
                 request_id.encode(),
@@ -206,9 +235,3 @@ def _edge(config: Config) -> tuple[Edge, ProxyHeadersMiddleware | None]:
     proxies = ProxyHeadersMiddleware(unused, config.forwarded_allow_ips or "127.0.0.1")
     edge: Any = config.app
     return edge, proxies if config.proxy_headers else None
-
-
-@cache
-def _first_lines(status: int, content_type: bytes) -> bytes:
-    headers = [(b"content-type", content_type), *errors.more_headers(status)]
-    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers)

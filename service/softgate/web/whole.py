@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 from typing import Protocol as Interface
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from softgate.web import errors
 from softgate.web.protocols import Answer, Protocol
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
@@ -86,3 +89,10 @@ class Edge(Interface):
 
 async def unused(*_: Any) -> None:
     """Stands where ASGI wants an application, or a way to it, that has nothing to do."""
+
+
+@cache
+def first_lines(status: int, content_type: bytes) -> bytes:
+    """Of an answer: its status, and the headers that follow from it."""
+    headers = [(b"content-type", content_type), *errors.more_headers(status)]
+    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
