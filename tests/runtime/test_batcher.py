@@ -349,3 +349,15 @@ async def test_a_short_job_runs_on_the_loop_if_it_is_alone() -> None:
 
     assert [await task for task in (alone, long, behind, *tasks)] == ["A", "BB", "C", "D", "E"]
     assert bench.ran == [["a"], ["bb"], ["c"], ["d", "e"]]
+
+
+@played
+async def test_whoever_is_to_be_called_back_has_the_job_in_hand_by_then() -> None:
+    bench = Bench(on_loop=True, delay=1.0, max_rows=2)
+    called: list[object] = []
+    for payload in ("a", "b"):
+        bench.batcher.put(payload, n_rows=1, group="", done=called.append)
+        assert called == []
+    await turns()
+
+    assert called == ["A", "B"]

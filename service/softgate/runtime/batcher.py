@@ -122,9 +122,7 @@ class Batcher(Generic[Payload, Result]):
 
     def abandon(self, reason: BaseException) -> None:
         """Tell whoever still waits that nothing will come of it; the run under way goes on."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         jobs, self._queue = self._queue, deque()
         self._count(0)
         self._settle(jobs, [reason] * len(jobs))
@@ -133,12 +131,21 @@ class Batcher(Generic[Payload, Result]):
         self._n_queued = self._depth[0] = n_rows
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._max_delay_seconds == 0.0 and (self._executor is None or self._is_short is not None):
+        if self._n_queued < self._max_rows and self._max_delay_seconds > 0.0:
+            if self._timer is None:
+                self._timer = loop.call_later(self._max_delay_seconds, self._start, loop)
+            return
+        if self._max_delay_seconds > 0.0:
+            self._cancel_timer()
+        if self._executor is None or self._is_short is not None:
             self._soon(loop)
-        elif self._max_delay_seconds == 0.0 or self._n_queued >= self._max_rows:
+        else:
             self._start(loop)
-        elif self._timer is None:
-            self._timer = loop.call_later(self._max_delay_seconds, self._start, loop)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _soon(self, loop: asyncio.AbstractEventLoop) -> None:
         """After everything that this turn of the loop has in hand: other requests have arrived in it too."""
@@ -146,9 +153,7 @@ class Batcher(Generic[Payload, Result]):
             self._timer = loop.call_soon(self._start, loop)
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._cancel_timer()
         jobs = self._next()
         if not jobs:
             return
