@@ -108,6 +108,32 @@ def test_what_does_not_take_the_short_way_is_answered_alike(server: Served) -> N
             assert (status, headers.keys(), answer) == (200, expected[1].keys(), expected[2])
 
 
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (PATH + b"#part", []),
+        (b"/v1/models/words#part/predict", []),
+        (PATH, [b"x-request-id: ", b"x-request-id: mine"]),
+        (PATH, [b"x-request-id: mine", b"x-request-id: other"]),
+    ],
+    ids=["a fragment", "a fragment within the path", "an empty id", "two ids"],
+)
+def test_odd_requests_are_answered_alike_on_both_ways(server: Served, path: bytes, headers: list[bytes]) -> None:
+    whole, body = request(3, *headers).replace(PATH, path), BODY % 3
+    chunked = whole.replace(b"content-length: %d" % len(body), b"transfer-encoding: chunked")
+    chunked = chunked.replace(body, b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+    with connected(server.url) as client:
+        answers = Answers(client)
+        found = []
+        for sent in (whole, chunked):
+            client.sendall(sent)
+            status, told, answer = answers.one()
+            answer.pop("request_id", None)
+            found.append((status, told[b"x-request-id"] == b"mine", answer))
+
+    assert found[0] == found[1]
+
+
 def test_a_client_that_asks_first_whether_to_send_its_body_is_told_to(server: Served) -> None:
     whole = request(4, b"expect: 100-continue")
     with connected(server.url) as client:

@@ -80,5 +80,5 @@ async def send_answer(answer: Answer, send: Send) -> None:
 
 
 def header(headers: Headers, wanted: bytes) -> bytes:
-    """The first of this name; empty where there is none."""
-    return next((value for name, value in headers if name == wanted), b"")
+    """The first of this name that says something; empty where there is none."""
+    return next((value for name, value in headers if name == wanted and value), b"")

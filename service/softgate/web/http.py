@@ -181,7 +181,8 @@ class Http(HttpToolsProtocol):
         Not while the client reads too slowly: then its answers have to wait, which the application does.
         """
         url, length, content_type, request_id = self.url, None, b"", b""
-        if self.flow.write_paused or self.parser.should_upgrade() or b"%" in url or b"?" in url or self.root_path:
+        is_plain = not (b"%" in url or b"?" in url or b"#" in url or self.root_path)
+        if not is_plain or self.flow.write_paused or self.parser.should_upgrade():
             return None
         for name, value in self.headers:
             if name == b"content-length":
