@@ -102,6 +102,14 @@ def test_texts_of_a_text_file(words: Path, tmp_path: Path) -> None:
     assert [one["label"] for one in found] == ["transfer", "weather", "joke"]
 
 
+def test_a_cell_of_any_length_is_refused_for_its_row_alone(words: Path, tmp_path: Path) -> None:
+    table = write_csv(tmp_path / "rows.csv", [["text"], ["rain"], ["rain " * 50_000], ["joke"]])
+
+    found = lines(run(words, "--input", table, code=5).stdout)
+
+    assert [one.get("label", one.get("code")) for one in found] == ["weather", "text_too_long", "joke"]
+
+
 def test_columns_are_taken_by_name_and_others_passed_over(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "named", linear(np.eye(4, dtype=np.float32)), keys='columns = ["a", "b", "c", "d"]')
     table = write_csv(tmp_path / "rows.csv", [["d", "id", "c", "b", "a", "label"], [1, "x", 9, 2, 3, "y"]])

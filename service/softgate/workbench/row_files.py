@@ -89,6 +89,8 @@ def _csv(file: IO[bytes], name: str, form: Form) -> Sized:
     reader = csv.reader(text, strict=True)
     row_of: Callable[[Sequence[str]], Any] | None = None
     line = 1
+    # One cell beyond Python's own 128 kB would be the end of the file, where only its row is too long.
+    limit = csv.field_size_limit(MAX_LINE_BYTES)
     try:
         for record in reader:
             if row_of is None:
@@ -99,6 +101,7 @@ def _csv(file: IO[bytes], name: str, form: Form) -> Sized:
     except csv.Error as exc:
         raise DataInvalid(f"{name}, line {line}: not CSV: {exc}.") from exc
     finally:
+        csv.field_size_limit(limit)
         # The file is whoever's who opened it.
         text.detach()
 
