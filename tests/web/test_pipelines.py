@@ -15,6 +15,7 @@ from softgate.web.protocols import Answer
 from softgate.web.whole import Route, Whole, Write
 
 HELD = b"POST /held HTTP/1.1\r\nhost: here\r\ncontent-length: 0\r\n\r\n"
+CHUNKED = b"POST /any HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
 REFUSED = HELD.replace(b"/held", b"/refused")
 
 
@@ -26,10 +27,14 @@ class Hands:
     def __init__(self) -> None:
         self.asked: list[tuple[Write, Job[Any, Any]]] = []
         self.gone: list[Whole] = []
+        self.n_refused = self.n_called = 0
         self.protocols: list[Http] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise AssertionError("Nothing gets here.")
+        self.n_called += 1
+        await receive()
+        await send({"type": "http.response.start", "status": 204, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
 
     def route(self, method: str, path: str) -> Route:
         nobody: Any = None
@@ -37,6 +42,7 @@ class Hands:
 
     def answer_whole(self, whole: Whole, write: Write) -> Any:
         if whole.path == "/refused":
+            self.n_refused += 1
             write(Answer(b"no", status=400), "id")
             return None
         job: Job[Any, Any] = Job(None, 1, None, 0.0, lambda _: None)
@@ -97,6 +103,36 @@ def test_hundreds_of_requests_behind_one_are_answered_one_by_one() -> None:
             found = [await one(reader) for _ in range(901)]
 
         assert found == [(200, b"yes"), *[(400, b"no")] * 900]
+
+    play(scene())
+
+
+def test_others_are_not_held_up_by_a_client_that_is_refused_time_and_again() -> None:
+    async def scene() -> None:
+        hands, turns = Hands(), 0
+        async with connection(hands) as (_, writer):
+            writer.write(REFUSED * 900)
+            while hands.n_refused < 900:
+                await asyncio.sleep(0)
+                turns += 1
+
+        assert turns >= 900
+
+    play(scene())
+
+
+def test_nothing_is_read_while_requests_wait_that_are_there() -> None:
+    async def scene() -> None:
+        hands, n = Hands(), 20_000
+        async with connection(hands) as (reader, writer):
+            writer.write(CHUNKED * n)
+            waiting = 0
+            while hands.n_called < n:
+                await reader.read(2**20)
+                waiting = max(waiting, len(hands.protocols[0].pipeline))
+
+        # What one read brings.
+        assert waiting <= 2**18 // len(CHUNKED)
 
     play(scene())
 

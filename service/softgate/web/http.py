@@ -15,6 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from softgate.web.bulk import is_lines
+from softgate.web.flow import Flow
 from softgate.web.protocols import Answer
 from softgate.web.whole import Edge, Whole, first_lines, unused
 
@@ -41,16 +42,20 @@ class Http(HttpToolsProtocol):
     """The loop's time when the last answer was sent; None while a request is under way."""
     _under_way: Any = None
     """The last request that was begun; those behind it wait in the pipeline."""
+    _has_answered = False
+    """Whether an answer was sent since the last bytes came."""
     _is_held = False
     """Whether the next one waits until the client has read what is written already."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        self.flow = Flow(transport, self.pipeline)
         self._edge, self._proxies = _edge(self.config)
         self._edge.connected(len(self.connections))
 
     def data_received(self, data: bytes) -> None:
         if not self._switching:
+            self._has_answered = False
             super().data_received(data)
 
     def on_message_begin(self) -> None:
@@ -66,14 +71,16 @@ class Http(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         whole = self._whole()
         if whole is not None:
-            waits = self.cycle is not None and not self.cycle.response_complete
+            is_next = self.cycle is None or self.cycle.response_complete
             self.cycle = whole  # type: ignore[assignment]  # it has all that uvicorn asks of one
-            if waits:
+            if is_next and not self._has_answered:
+                self._under_way = whole
+            else:
                 self.flow.pause_reading()
                 queue: Any = self.pipeline
                 queue.appendleft((whole, self.app))
-            else:
-                self._under_way = whole
+                if is_next:
+                    self.loop.call_soon(self._next)
             return
         url, headers = self.url, self.headers
         super().on_message_begin()
@@ -125,7 +132,6 @@ class Http(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            # In a turn of its own: hundreds behind each other would be as many calls deep, and hold up everybody else.
             self.loop.call_soon(self._next)
             return
         self.flow.resume_reading()
@@ -134,14 +140,17 @@ class Http(HttpToolsProtocol):
             self._look_again(self.timeout_keep_alive)
 
     def _next(self) -> None:
-        """Begin the next of the pipeline. What waits there is limited, for nothing is read meanwhile."""
+        """
+        Begin the next of the pipeline, unless the client has to read first.
+
+        In a turn of its own: hundreds behind each other would be as many calls deep, and hold up everybody else.
+        """
         if self.transport.is_closing():
             return
         self._is_held = self.flow.write_paused
         if not self._is_held:
             cycle, app = self.pipeline.pop()
-            if not self.pipeline:
-                self.flow.resume_reading()
+            self.flow.resume_reading()
             self._start_asgi_task(cycle, app)
 
     def resume_writing(self) -> None:
@@ -211,7 +220,7 @@ class Http(HttpToolsProtocol):
     def _write(self, whole: Whole, answer: Answer, request_id: str) -> None:
         if whole.disconnected:
             return
-        whole.response_complete = True
+        whole.response_complete = self._has_answered = True
         # The job leads back here by its callback: a ring that only the garbage collector would open.
         whole.job = None
         self.transport.write(
