@@ -306,6 +306,21 @@ def bench(
 
 
 @app.command()
+def token(
+    name: Annotated[str, typer.Argument(help="Who is to have it: lower-case letters, digits, ., _, -.")],
+    *,
+    scopes: Annotated[list[str], typer.Option("--scope", help="predict, read or admin; may be given several times.")],
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="A model it is for; may be given several times [all].")
+    ] = None,
+) -> None:
+    """Make a token: its table for the tokens file on standard output, the token itself on standard error."""
+    from softgate.commands import token as command
+
+    command.run(name, scopes=scopes, models=models or ())
+
+
+@app.command()
 def health(
     url: Annotated[
         str | None, typer.Argument(help="Of the server; default: where SOFTGATE_HOST and _PORT say.")

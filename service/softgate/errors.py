@@ -13,6 +13,8 @@ Everything softgate raises on purpose.
     + UnknownProfile        a profile that the card does not define
   x BodyTooLarge            the body is above the limit
   x UnsupportedEncoding     a compressed body
+  x Unauthenticated         no token, or none that the server knows
+  x Forbidden               the token is not good for this
   x UnknownModel            no such model is served
     + UnknownVersion        the model is served, this version of it is not
   x Overloaded              the queue is full; the caller may retry later
@@ -80,6 +82,14 @@ class BodyTooLarge(SoftgateError):
 
 class UnsupportedEncoding(SoftgateError):
     code = "unsupported_encoding"
+
+
+class Unauthenticated(SoftgateError):
+    code = "unauthenticated"
+
+
+class Forbidden(SoftgateError):
+    code = "forbidden"
 
 
 class UnknownModel(SoftgateError):

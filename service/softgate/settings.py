@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from softgate.errors import StartupFailed
@@ -33,6 +33,12 @@ class Settings(BaseSettings):
         ),
     ] = None
     grace_seconds: Annotated[int, Field(ge=1, le=3600, description="time for requests under way at shutdown")] = 10
+    tokens_file: Annotated[
+        Path | None, Field(description="tokens that clients have to show; none: nobody is asked for one")
+    ] = None
+    allow_public: Annotated[
+        bool, Field(description="whether to listen without tokens on an address that others reach")
+    ] = False
     state_dir: Annotated[
         Path | None, Field(description="folder where the drift detectors' state survives a restart; none: nowhere")
     ] = None
@@ -42,6 +48,9 @@ class Settings(BaseSettings):
     log_format: Annotated[
         Literal["auto", "json", "text"], Field(description="form of the log lines; auto: text on a terminal, else json")
     ] = "auto"
+    token: Annotated[SecretStr | None, Field(description="what softgate drift shows to a server that wants tokens")] = (
+        None
+    )
 
 
 def read_settings(**given: object) -> Settings:

@@ -64,7 +64,9 @@ def _report(base: str, model: str) -> Report:
 
 
 def _asked(address: str, form: Any) -> Any:
-    status, body = running.get(address)
+    status, body = running.get(address, running.credentials())
+    if status in (401, 403):
+        raise SoftgateError(f"{address}: expected a token with the scope read in SOFTGATE_TOKEN; got status {status}.")
     if status == 404 and form is Report:
         raise UnknownModel(f"{address}: no such model is served there.")
     if status != 200:

@@ -13,7 +13,7 @@ from softgate.runtime.pinned import verify
 from softgate.runtime.probe import probe
 from softgate.runtime.repository import find_bundles
 from softgate.settings import read_settings
-from softgate.web import server, supervisor
+from softgate.web import auth, server, supervisor
 
 
 def run(folder: Path, **options: object) -> int:
@@ -25,6 +25,7 @@ def run(folder: Path, **options: object) -> int:
     for bundle in bundles:
         probe(bundle, limits)
     with server.bind(settings.host, settings.port) as listener:
+        auth.check_address(listener.getsockname()[0], settings)
         if sys.stdout.isatty():
             _greet(server.url(listener), bundles[0].name, kind=bundles[0].card.input.kind)
         return supervisor.serve(listener, bundles, settings)

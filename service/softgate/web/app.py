@@ -21,6 +21,7 @@ from softgate.settings import Settings
 from softgate.web import calls, docs, drift, errors, health, models
 from softgate.web.asgi import read_request
 from softgate.web.aside import Aside
+from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
@@ -77,6 +78,7 @@ def create_app(parts: Parts) -> Edge:
         clock=parts.clock,
         max_body_bytes=settings.max_body_bytes,
         access_log=settings.access_log,
+        guard=None if settings.tokens_file is None else Guard(settings.tokens_file, parts.counts.tokens_failures),
     )
 
 

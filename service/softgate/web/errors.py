@@ -15,6 +15,8 @@ UNTOLD = "The server failed to answer; its log holds the reason under this reque
 STATUS: Mapping[type[SoftgateError], int] = {
     errors.SoftgateError: 500,
     errors.InvalidInput: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.BodyTooLarge: 413,
     errors.UnsupportedEncoding: 415,
     errors.UnknownModel: 404,
@@ -66,6 +68,8 @@ def encode(problem: Problem, *, request_id: str) -> bytes:
 
 def more_headers(status: int) -> list[tuple[bytes, bytes]]:
     """What an answer of this status says beside its body."""
+    if status == 401:
+        return [(b"www-authenticate", b'Bearer realm="softgate"')]
     return [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)] if status in (429, 503) else []
 
 

@@ -1,5 +1,5 @@
 """
-The outermost layer: request id, body limit, errors, access log and the counts of answers.
+The outermost layer: request id, tokens, body limit, errors, access log and the counts of answers.
 
 A protocol's own paths go straight from here to its handler; everything else goes to the FastAPI application. A FastAPI
 route costs four times the rest of a small prediction, measured, so the predict path does not pass through one.
@@ -21,6 +21,7 @@ from softgate.policy.batch import Part
 from softgate.runtime.batcher import Job
 from softgate.web import calls, errors
 from softgate.web.asgi import ClientGone, header, pieces, read_request, send_answer, while_there
+from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
@@ -49,11 +50,14 @@ class Edge:
         clock: Callable[[], float],
         max_body_bytes: int,
         access_log: str,
+        guard: Guard | None = None,
     ) -> None:
+        """`guard`: None where nobody is asked for a token."""
         self._app = app
         self._protocols = protocols
         self._counts = counts
         self._bulk = bulk
+        self._guard = guard
         self._clock = clock
         self.max_body_bytes = max_body_bytes
         self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
@@ -80,6 +84,8 @@ class Edge:
 
         route = self.route(scope["method"], scope["path"])
         try:
+            if self._guard is not None:
+                self._guard.admit(scope["method"], scope["path"], route, scope["headers"], started)
             if route is None:
                 await self._app(scope, receive, noting)
             elif self._bulk.takes(route.protocol, header(scope["headers"], b"content-type")):
@@ -130,6 +136,8 @@ class Edge:
         model, version = whole.route.model, whole.route.version
         request = Request(model, version, b"", whole.content_type, whole.body, started)
         try:
+            if self._guard is not None:
+                self._guard.admit(whole.method, whole.path, whole.route, whole.headers, started)
             return calls.begin(protocol, request, clock=self._clock, done=done)
         except BaseException as exc:
             # A panic of a library written in Rust as well: nobody above would answer.

@@ -12,7 +12,7 @@ from softgate.types import Floats
 from softgate.web import errors
 
 WEB = "web"
-STATUSES = (200, 307, 400, 404, 405, 413, 415, 429, 499, 500, 503)
+STATUSES = (200, 307, 400, 401, 403, 404, 405, 413, 415, 429, 499, 500, 503)
 
 
 def layout(bundles: Sequence[Bundle]) -> Layout:
@@ -28,6 +28,7 @@ class WebCounts:
         self._status = {status: index for index, status in enumerate(STATUSES)}
         self._code = {code: index for index, code in enumerate(errors.codes())}
         self.dropped_log_lines = counts["dropped_log_lines"]
+        self.tokens_failures = counts["tokens_failures"]
 
     def response(self, status: int) -> None:
         self._counts["responses"][self._status.get(status, len(STATUSES))] += 1
@@ -77,4 +78,5 @@ def _web_fields() -> Fields:
         "ready": 1,
         "connections": 1,
         "dropped_log_lines": 1,
+        "tokens_failures": 1,
     }

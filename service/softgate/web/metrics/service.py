@@ -92,6 +92,12 @@ def families(board: Board) -> Sequence[Family[Scrape]]:
             "Log lines that no reader took in time.",
             lambda scrape: float(scrape.web["dropped_log_lines"][0]),
         ),
+        _plain(
+            "softgate_tokens_file_failures_total",
+            "counter",
+            "Times that a worker could not read a changed tokens file, and kept the tokens that it had.",
+            lambda scrape: float(scrape.web["tokens_failures"][0]),
+        ),
         _plain("softgate_workers_ready", "gauge", "Workers that answer.", lambda scrape: scrape.process.ready),
         _plain(
             "softgate_resident_memory_bytes",

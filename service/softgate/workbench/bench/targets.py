@@ -37,7 +37,7 @@ class Target:
 @contextmanager
 def softgate(folder: Path, *, name: str, workers: int, keeps_state: bool) -> Iterator[Target]:
     """
-    `softgate serve` of a model folder, ready, with the caller's settings but for where it listens.
+    `softgate serve` of a model folder, ready, with the caller's settings but for where it listens, and without tokens.
 
     `keeps_state`: whether drift detectors write to a folder, as the settings say; it is never that of the settings,
     for made-up traffic has no place there. Raises StartupFailed, with the end of the log.
@@ -49,7 +49,8 @@ def softgate(folder: Path, *, name: str, workers: int, keeps_state: bool) -> Ite
         if keeps_state:
             (scratch / "state").mkdir()
             options += ["--state-dir", str(scratch / "state")]
-        line = [sys.executable, "-m", "softgate", "serve", str(folder), *options]
+        # On loopback nobody need be asked for a token, and wrk has none to show.
+        line = ["env", "-u", "SOFTGATE_TOKENS_FILE", sys.executable, "-m", "softgate", "serve", str(folder), *options]
         process = stack.enter_context(_running(line, log))
         url = _ready(process, log, workers)
         processes = tree(process.pid)

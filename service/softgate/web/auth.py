@@ -1,0 +1,117 @@
+"""
+Who may ask for what: every request but a health check needs a token, whether its path exists or not.
+
+The edge asks before it does anything else with a request, on both of its ways, so that no path, method or spelling
+leads around this; and it asks about the very path that is routed, so that both mean the same.
+"""
+
+import hmac
+import logging
+from collections.abc import Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+from softgate.errors import Forbidden, StartupFailed, Unauthenticated
+from softgate.settings import Settings
+from softgate.types import Floats
+from softgate.web.tokens import Token, digest, read_tokens
+from softgate.web.whole import Headers, Route
+
+logger = logging.getLogger("softgate.web")
+
+OPEN = frozenset({("GET", "/livez"), ("GET", "/readyz")})
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# So old may the tokens be, at most, when a request is admitted.
+LOOK_SECONDS = 1.0
+
+
+class Guard:
+    """Admits requests by the tokens of a file, which it reads again when that changes."""
+
+    def __init__(self, path: Path, failures: Floats) -> None:
+        """`failures`, shape (1,), counts the times that the file could not be read."""
+        self._path = path
+        self._failures = failures
+        self._tokens: Sequence[Token] = ()
+        self._seen: tuple[int, ...] | None = None
+        """What told one state of the file from another when it was last looked at; None: there was no file."""
+        self._look_again = 0.0
+        self._read()
+
+    def admit(self, method: str, path: str, route: Route | None, headers: Headers, now: float) -> None:
+        """Raises Unauthenticated or Forbidden. `now`: of a clock that does not go back, in seconds."""
+        if now >= self._look_again:
+            self._look_again = now + LOOK_SECONDS
+            self._look()
+        if route is not None:
+            scope, model = "predict", route.model
+        elif (method, path) in OPEN:
+            return
+        else:
+            scope, model = needed(method, path)
+        token = self._find(_shown(headers))
+        if token is None:
+            raise Unauthenticated("Expected a token that this server knows, in the header Authorization: Bearer TOKEN.")
+        if scope not in token.scopes:
+            raise Forbidden(f"Expected a token with the scope {scope}.")
+        if token.models is not None and model not in token.models:
+            raise Forbidden("Expected a path of a model that this token is for.")
+
+    def _find(self, shown: bytes) -> Token | None:
+        sha256, found = digest(shown), None
+        # To the end, and each in constant time: how long it takes tells nothing of any token.
+        for token in self._tokens:
+            if hmac.compare_digest(token.digest, sha256):
+                found = token
+        return found
+
+    def _look(self) -> None:
+        if _state(self._path) != self._seen:
+            self._read()
+
+    def _read(self) -> None:
+        # Looked at first: what changes in between differs at the next look.
+        self._seen = _state(self._path)
+        try:
+            self._tokens = read_tokens(self._path)
+        except StartupFailed as exc:
+            self._failures[0] += 1
+            logger.error("tokens not read", extra={"code": exc.code, "reason": str(exc)})
+        else:
+            logger.info("tokens read", extra={"names": ", ".join(token.name for token in self._tokens)})
+
+
+def needed(method: str, path: str) -> tuple[str, str]:
+    """The scope that a path of no protocol asks for, and the model that it names; empty where it names none."""
+    parts = path.split("/", 4)
+    model = parts[3] if parts[:3] == ["", "v1", "models"] and len(parts) > 3 else ""
+    reads = method in READING and not path.startswith("/admin")
+    return "read" if reads else "admin", model
+
+
+def check_address(host: str, settings: Settings) -> None:
+    """Raises StartupFailed where others could reach a server that wants no token, or the tokens cannot be read."""
+    if settings.tokens_file is not None:
+        read_tokens(settings.tokens_file)
+    elif not settings.allow_public and not ip_address(host).is_loopback:
+        raise StartupFailed(
+            f"Expected SOFTGATE_TOKENS_FILE for {host}, an address that others reach; "
+            "SOFTGATE_ALLOW_PUBLIC=true serves without tokens where something else keeps strangers out."
+        )
+
+
+def _shown(headers: Headers) -> bytes:
+    """The token of a request; empty where there is none."""
+    for name, value in headers:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            return token.strip() if scheme.lower() == b"bearer" else b""
+    return b""
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        now = path.stat()
+    except OSError:
+        return None
+    return now.st_mtime_ns, now.st_size, now.st_ino
