@@ -289,8 +289,8 @@ def test_refusals_are_counted_by_code_and_status(guarded: Served) -> None:
     def counted() -> tuple[float, ...]:
         lines = guarded.client.get("/metrics", headers=bearer("prometheus")).text.splitlines()
         values = dict(line.rsplit(" ", 1) for line in lines if line[0] != "#")
-        names = ('errors_total{code="unauthenticated"}', 'errors_total{code="forbidden"}')
-        names += ('http_responses_total{status="401"}', 'http_responses_total{status="403"}')
+        names = [f'errors_total{{code="{code}"}}' for code in ("unauthenticated", "forbidden")]
+        names += [f'http_responses_total{{status="{status}"}}' for status in (401, 403)]
         return tuple(float(values[f"softgate_{name}"]) for name in names)
 
     before = counted()

@@ -24,8 +24,8 @@ def run(folder: Path, **options: object) -> int:
     limits = Limits(memory_bytes=settings.probe_memory_mb * 2**20, seconds=settings.probe_seconds)
     for bundle in bundles:
         probe(bundle, limits)
+    auth.check_address(settings.host, settings)
     with server.bind(settings.host, settings.port) as listener:
-        auth.check_address(listener.getsockname()[0], settings)
         if sys.stdout.isatty():
             _greet(server.url(listener), bundles[0].name, kind=bundles[0].card.input.kind)
         return supervisor.serve(listener, bundles, settings)

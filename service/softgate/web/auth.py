@@ -7,6 +7,7 @@ leads around this; and it asks about the very path that is routed, so that both 
 
 import hmac
 import logging
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -93,11 +94,19 @@ def check_address(host: str, settings: Settings) -> None:
     """Raises StartupFailed where others could reach a server that wants no token, or the tokens cannot be read."""
     if settings.tokens_file is not None:
         read_tokens(settings.tokens_file)
-    elif not settings.allow_public and not ip_address(host).is_loopback:
+    elif not settings.allow_public and not ip_address(_resolved(host)).is_loopback:
         raise StartupFailed(
             f"Expected SOFTGATE_TOKENS_FILE for {host}, an address that others reach; "
             "SOFTGATE_ALLOW_PUBLIC=true serves without tokens where something else keeps strangers out."
         )
+
+
+def _resolved(host: str) -> str:
+    """The address that `server.bind` takes."""
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+    except (OSError, UnicodeError) as exc:
+        raise StartupFailed(f"Cannot listen on {host}: {getattr(exc, 'strerror', None) or exc}.") from exc
 
 
 def _shown(headers: Headers) -> bytes:
