@@ -1,7 +1,11 @@
 # Two stages: what builds softgate stays in the first; the second holds what runs it, and no more.
 #
 #     docker build --tag softgate .
-#     docker run --rm --publish 127.0.0.1:8080:8080 --volume "$PWD/models:/models:ro" softgate
+#     docker run --rm --publish 127.0.0.1:8080:8080 --env SOFTGATE_ALLOW_PUBLIC=true \
+#         --volume "$PWD/models:/models:ro" softgate
+#
+# In the container softgate listens on every address, so it wants tokens, SOFTGATE_TOKENS_FILE, or to be told that
+# something else keeps strangers out: here that the port is published on loopback alone.
 #
 # podman builds it too; `podman build --format docker` keeps HEALTHCHECK, which the OCI format does not know.
 #

@@ -82,6 +82,14 @@ def test_softgate_keeps_alarms_in_a_volume_that_its_user_may_write_to(compose: C
     assert f"\nRUN install -d -o {user} -g {group} {folder}\n" in dockerfile
 
 
+def test_softgate_does_without_tokens_only_because_its_port_is_on_loopback(compose: Compose) -> None:
+    softgate = compose["services"]["softgate"]
+
+    assert softgate["environment"]["SOFTGATE_ALLOW_PUBLIC"] == "true"
+    assert "allow_public" in Settings.model_fields
+    assert all(port.startswith("127.0.0.1:") for port in softgate["ports"])
+
+
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
 def test_an_image_is_pinned_to_a_release(compose: Compose, name: str) -> None:
     assert re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", compose["services"][name]["image"])

@@ -221,6 +221,16 @@ def test_the_health_check_follows_the_server(image: Path, toys: Path) -> None:
     assert output(run(image, *check, **port))[0] == 1
 
 
+def test_the_image_serves_nobody_until_it_has_tokens_or_is_told_so(image: Path, toys: Path) -> None:
+    code, said = output(run(image, "softgate", "serve", str(toys), SOFTGATE_PORT="0"))
+
+    assert code == 1
+    assert "Expected SOFTGATE_TOKENS_FILE for 0.0.0.0" in said
+    assert "SOFTGATE_ALLOW_PUBLIC" not in variables(FINAL)
+    # What the first lines of the Dockerfile tell a user to type.
+    assert "--publish 127.0.0.1:8080:8080 --env SOFTGATE_ALLOW_PUBLIC=true" in (ROOT / "Dockerfile").read_text()
+
+
 def wait_until_ready(server: "subprocess.Popen[str]") -> list[Mapping[str, str]]:
     """The log up to `ready`, each line JSON as SOFTGATE_LOG_FORMAT wants it."""
     log: list[Mapping[str, str]] = []
