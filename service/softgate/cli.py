@@ -321,6 +321,22 @@ def token(
 
 
 @app.command()
+def doctor(
+    folder: Annotated[Path | None, typer.Argument(help="A model folder, or a folder of them, to look at too.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on [SOFTGATE_HOST; 127.0.0.1].")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port to listen on [SOFTGATE_PORT; 8080].")] = None,
+    workers: Workers = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Folder where drift detectors survive a restart [SOFTGATE_STATE_DIR; none].")
+    ] = None,
+) -> None:
+    """Say where each setting comes from and what keeps `serve` from working; exit with 1 where something does."""
+    from softgate.commands import doctor as command
+
+    raise typer.Exit(command.run(folder, host=host, port=port, workers=workers, state_dir=state_dir))
+
+
+@app.command()
 def health(
     url: Annotated[
         str | None, typer.Argument(help="Of the server; default: where SOFTGATE_HOST and _PORT say.")

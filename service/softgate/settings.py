@@ -1,18 +1,22 @@
 """The only reader of the environment. A command-line option overrides its variable."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from softgate.errors import StartupFailed
+
+PREFIX = "SOFTGATE_"
 
 
 class Settings(BaseSettings):
     """Each field is the environment variable SOFTGATE_<FIELD>."""
 
-    model_config = SettingsConfigDict(env_prefix="SOFTGATE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0: any free one")] = 8080
@@ -62,3 +66,37 @@ def read_settings(**given: object) -> Settings:
             f"SOFTGATE_{str(e['loc'][0]).upper()}: got {e['input']!r}: {e['msg']}" for e in exc.errors()
         )
         raise StartupFailed(f"Settings: {mistakes}.") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A setting, and where its value comes from."""
+
+    variable: str
+    value: str
+    origin: Literal["default", "environment", "option"]
+
+
+def stated(settings: Settings, **given: object) -> Sequence[Stated]:
+    """Every setting; `given` as `read_settings` had it. A secret is not shown."""
+    environment = _environment()
+
+    def origin(name: str) -> Literal["default", "environment", "option"]:
+        if given.get(name) is not None:
+            return "option"
+        return "environment" if f"{PREFIX}{name}".lower() in environment else "default"
+
+    return [
+        Stated(f"{PREFIX}{name.upper()}", str(getattr(settings, name)), origin(name)) for name in Settings.model_fields
+    ]
+
+
+def unknown_variables() -> Sequence[str]:
+    """Variables that look like settings and are none: misspelt ones, mostly."""
+    known = {f"{PREFIX}{name}".lower() for name in Settings.model_fields}
+    return sorted(name.upper() for name in _environment() if name.startswith(PREFIX.lower()) and name not in known)
+
+
+def _environment() -> Collection[str]:
+    """Names of its variables, in lower case."""
+    return EnvSettingsSource(Settings).env_vars.keys()

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -25,15 +25,14 @@ def run(folder: Path, *, against: Path | None, memory_mb: int, seconds: float, a
     for line in check(folder, against, Limits(memory_mb * 2**20, seconds)):
         lines.append(line)
         if not as_json:
-            _print(line)
+            show(line)
     counts = Counter(line.status for line in lines)
     failed = counts[FAILED] > 0
     if as_json:
         told = {"folder": str(folder), "ok": not failed, "lines": [asdict(line) for line in lines]}
         sys.stdout.write(json.dumps(told, indent=1) + "\n")
     else:
-        warnings = f"{counts[WARNING]} warning{'' if counts[WARNING] == 1 else 's'}"
-        console.print(Text(f"\n {counts[OK]} ok, {warnings}, {counts[FAILED]} failed.", "bold"))
+        show_counts(counts)
     return int(failed)
 
 
@@ -47,8 +46,13 @@ def check(folder: Path, against: Path | None, limits: Limits) -> Iterator[Line]:
         yield Line("limits", FAILED, str(exc), "Do not serve it; --memory-mb and --seconds raise the limits.")
 
 
-def _print(line: Line) -> None:
+def show(line: Line) -> None:
     margin = Text.assemble((f" {line.status:8}", STYLES[line.status]), (line.check, "bold"))
     aside(margin, Text(plain(line.sentence)), width=MARGIN)
     if line.remedy:
         aside(Text(), Text(plain(line.remedy), "dim"), width=MARGIN)
+
+
+def show_counts(counts: Mapping[str, int]) -> None:
+    warnings = f"{counts[WARNING]} warning{'' if counts[WARNING] == 1 else 's'}"
+    console.print(Text(f"\n {counts[OK]} ok, {warnings}, {counts[FAILED]} failed.", "bold"))

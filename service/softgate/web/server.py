@@ -50,6 +50,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def threads(settings: Settings) -> int:
+    """Most threads per graph, in each worker."""
+    return settings.threads or max(1, usable_cpus() // settings.workers)
+
+
 def url(listener: socket.socket) -> str:
     """Where a client finds the server."""
     host, port = listener.getsockname()[:2]
@@ -105,7 +110,7 @@ def run(listener: socket.socket, board: Board, settings: Settings, *, worker: in
             exposition=Exposition(board, time.monotonic),
             counts=own_counts,
             settings=settings,
-            threads=settings.threads or max(1, usable_cpus() // settings.workers),
+            threads=threads(settings),
             clock=time.monotonic,
             failed=failed,
         )
