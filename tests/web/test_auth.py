@@ -421,22 +421,39 @@ def test_an_address_that_others_reach_is_told_from_loopback(tmp_path: Path) -> N
 
 
 def test_every_token_of_a_file_is_compared_in_constant_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many comparisons, and of digests of one length, whichever token it is or none."""
+    """As many comparisons, and of digests of one length, whichever token it is or none; so for those known."""
     names = ["chatbot", "prometheus", "operator"]
     guard = Guard(write_tokens(tmp_path / "tokens.toml", *names), np.zeros(1))
     seen: list[tuple[int, int]] = []
-    compare = hmac.compare_digest
 
     def noting(one: bytes, other: bytes) -> bool:
         seen.append((len(one), len(other)))
-        return compare(one, other)
+        return hmac.compare_digest(one, other)
 
-    monkeypatch.setattr(hmac, "compare_digest", noting)
-    for shown in (*(SECRETS[name].encode() for name in names), b"", b"x" * 5000):
+    def compared(shown: bytes) -> Sequence[tuple[int, int]]:
+        seen.clear()
         with contextlib.suppress(Unauthenticated, Forbidden):
             guard.admit("GET", "/metrics", None, [(b"authorization", b"Bearer " + shown)], now=0.0)
+        return list(seen)
 
-    assert seen == [(32, 32)] * (5 * len(names))
+    monkeypatch.setattr("softgate.web.auth.compare_digest", noting)
+    secrets = [SECRETS[name].encode() for name in names]
+    known: list[tuple[int, int]] = []
+    for shown in secrets:
+        assert compared(b"x" * 5000)[-3:] == compared(b"")[-3:] == [(32, 32)] * 3
+        assert len(compared(shown)) == len(known) + 3
+        known.append((len(shown), len(shown)))
+    assert [len(compared(shown)) for shown in secrets] == [3, 3, 3]
+    assert len(compared(secrets[0] + b"x")) == 6
+
+
+def test_ways_to_write_one_token_do_not_pile_up(tmp_path: Path) -> None:
+    guard = Guard(write_tokens(tmp_path / "tokens.toml", "prometheus", "operator"), np.zeros(1))
+    for n_spaces in range(1, 100):
+        value = b"Bearer" + b" " * n_spaces + SECRETS["prometheus"].encode()
+        guard.admit("GET", "/metrics", None, [(b"authorization", value)], now=0.0)
+
+    assert len(guard._known) == 1
 
 
 def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:

@@ -11,6 +11,12 @@ from softgate.web.schema.form import Exact
 # Status → what it means, and a code and detail that come with it.
 PROBLEMS: Mapping[int, tuple[str, str, str]] = {
     400: ("The body is not what the model takes", "shape_mismatch", "Expected 4 features per row; row 2 has 3."),
+    401: (
+        "No token, or none that the server knows",
+        "unauthenticated",
+        "Expected a token that this server knows, in the header Authorization: Bearer TOKEN.",
+    ),
+    403: ("The token is not good for this", "forbidden", "Expected a token with the scope predict."),
     404: ("No such model, or not this version", "unknown_model", "Expected the name of a served model: clinc150."),
     413: ("The body is too large", "body_too_large", "Expected a body of at most 4194304 bytes; got 9000000."),
     415: (
