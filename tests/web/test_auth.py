@@ -474,3 +474,20 @@ def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     assert admitted("chatbot", 100.9)
     assert not admitted("chatbot", 101.0)
     assert admitted("late", 101.1)
+
+
+def test_a_token_counts_for_its_own_request_and_for_no_other_on_the_connection(guarded: Served) -> None:
+    token = f"authorization: Bearer {SECRETS['chatbot']}\r\n"
+    head = "POST /v1/models/words/predict HTTP/1.1\r\nhost: here\r\n{}content-length: 24\r\n{}\r\n"
+    upgrade = "connection: upgrade\r\nupgrade: h2c\r\n"
+    assert len(BODY) == 24
+
+    for first, second, expected in (
+        (token, "", [b"200", b"401"]),
+        ("", token, [b"401", b"200"]),
+        (token, token, [b"200", b"200"]),
+    ):
+        sent = [head.format(first, "").encode(), BODY, head.format(second, "connection: close\r\n").encode(), BODY]
+        answers = raw(guarded.url, b"".join(sent))
+        assert re.findall(rb"HTTP/1.1 (\d+)", answers) == expected
+    assert status_of(raw(guarded.url, head.format("", upgrade).encode() + BODY)) == 401
