@@ -17,7 +17,8 @@ Everything softgate raises on purpose.
   x Forbidden               the token is not good for this
   x UnknownModel            no such model is served
     + UnknownVersion        the model is served, this version of it is not
-  x Overloaded              the queue is full; the caller may retry later
+  x Overloaded              the queue is full or too long; the caller may retry later
+  x DeadlineExceeded        the request waited in the queue for longer than it may
   x NotReady                the model is still loading; the caller may retry later
   x ModelError              the operator must mend the folder under models/
     + CardInvalid           classifier.toml or labels.txt
@@ -102,6 +103,10 @@ class UnknownVersion(UnknownModel):
 
 class Overloaded(SoftgateError):
     code = "overloaded"
+
+
+class DeadlineExceeded(SoftgateError):
+    code = "deadline_exceeded"
 
 
 class NotReady(SoftgateError):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from softgate.cli import app
 from softgate.policy.classifier import Classifier
 from softgate.policy.monitor.counts import Monitor
-from softgate.runtime.batcher import Job
+from softgate.runtime.jobs import Job
 from softgate.types import Rows
 from softgate.web.protocols.native import Native
 from softgate.web.protocols.protocol import Call, Request

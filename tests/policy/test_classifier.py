@@ -176,8 +176,8 @@ def test_times_are_measured_by_the_clock_that_was_given(tmp_path: Path) -> None:
 
     asyncio.run(gathered(model, [["joke"]]))
 
-    # Asked when the request was queued, when its run started and when the graph was done.
-    assert model.monitor.counts["queue_seconds_sum"][0] == 1
+    # Asked when the request was queued, when it was taken, when its run started and when the graph was done.
+    assert model.monitor.counts["queue_seconds_sum"][0] == 2
     assert model.monitor.counts["graph_seconds_sum"][0] == 1
     model.close()
 

@@ -1,4 +1,5 @@
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -7,7 +8,9 @@ import pytest
 
 from hands import HandExecutor, advance, played, turns
 from softgate.errors import Overloaded
-from softgate.runtime.batcher import Batcher, Job
+from softgate.runtime.admission import Admission
+from softgate.runtime.batcher import Batcher
+from softgate.runtime.jobs import Job
 
 Answer: TypeAlias = str | Exception
 Run: TypeAlias = Callable[[Sequence[Job[str, str]]], Sequence[Answer]]
@@ -22,6 +25,8 @@ class Bench:
         run: Run | None = None,
         max_rows: int = 4,
         max_queue: int = 100,
+        longest_wait: float = math.inf,
+        seconds_per_row: float = 0.0,
         delay: float = 0.0,
         on_loop: bool = False,
     ) -> None:
@@ -32,10 +37,12 @@ class Bench:
         self.batcher: Batcher[str, str] = Batcher(
             self._noted,
             executor=self.executor,
-            clock=lambda: 0.0,
+            clock=asyncio.get_running_loop().time,
             max_rows=max_rows,
-            max_queue=max_queue,
             max_delay_seconds=delay,
+            admission=Admission(
+                max_batch=max_rows, max_queue=max_queue, max_seconds=longest_wait, seconds_per_row=seconds_per_row
+            ),
             depth=self.depth,
         )
         if on_loop:
@@ -44,6 +51,13 @@ class Bench:
     def _noted(self, jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
         self.ran.append([job.payload for job in jobs])
         return self._run(jobs)
+
+    def put(self, payload: str, *, within: float = math.inf) -> list[str | BaseException]:
+        """The same with a deadline, so many seconds from now; what it is told, once it is."""
+        told: list[str | BaseException] = []
+        expires_at = asyncio.get_running_loop().time() + within
+        self.batcher.put(payload, n_rows=len(payload), group="", done=told.append, expires_at=expires_at)
+        return told
 
     async def submit(self, payload: str, *, group: str = "") -> "asyncio.Task[str]":
         """A request of as many rows as its payload has letters, on its way."""
@@ -361,3 +375,103 @@ async def test_whoever_is_to_be_called_back_has_the_job_in_hand_by_then() -> Non
     await turns()
 
     assert called == ["A", "B"]
+
+
+def outcome(told: list[str | BaseException]) -> str:
+    return ", ".join(answer if isinstance(answer, str) else str(type(answer).__name__) for answer in told)
+
+
+@played
+async def test_what_expires_in_the_queue_is_told_so_when_it_does_and_never_runs() -> None:
+    bench = Bench()
+    told = [bench.put("a"), bench.put("b", within=0.2), bench.put("c", within=0.1), bench.put("d")]
+    await advance(0.11)
+    assert list(map(outcome, told)) == ["", "", "DeadlineExceeded", ""]
+    assert bench.depth[0] == 2
+    await advance(0.1)
+    assert list(map(outcome, told)) == ["", "DeadlineExceeded", "DeadlineExceeded", ""]
+    await bench.step()
+    await bench.step()
+
+    assert list(map(outcome, told)) == ["A", "DeadlineExceeded", "DeadlineExceeded", "D"]
+    assert bench.ran == [["a"], ["d"]]
+    (said,) = told[2]
+    assert str(said) == (
+        "Expected to reach the graph before the request's deadline; 110 ms in the queue were too long."
+    )
+
+
+@played
+async def test_a_run_under_way_is_not_cut_at_a_deadline() -> None:
+    bench = Bench()
+    told = bench.put("a", within=0.1)
+    await advance(1.0)
+    await bench.step()
+
+    assert outcome(told) == "A"
+
+
+@played
+async def test_what_expired_while_the_loop_was_busy_never_runs_on_it() -> None:
+    bench = Bench(on_loop=True)
+    loop = asyncio.get_running_loop()
+    told = [bench.put("a", within=0.1), bench.put("b"), bench.put("c", within=0.3)]
+    # The loop comes to the run before it comes to any timer: nothing but the clock tells.
+    loop.now += 0.2  # type: ignore[attr-defined]  # a HandLoop
+    await turns()
+
+    assert list(map(outcome, told)) == ["DeadlineExceeded", "B", "C"]
+    assert bench.ran == [["b", "c"]]
+
+
+@played
+async def test_one_timer_serves_all_deadlines() -> None:
+    bench = Bench()
+    loop = asyncio.get_running_loop()
+    before = len(loop._scheduled)  # type: ignore[attr-defined]  # nobody else tells
+    told = [bench.put("a", within=30.0) for _ in range(50)]
+
+    assert len(loop._scheduled) - before == 1  # type: ignore[attr-defined]
+    await advance(31.0)
+
+    assert [outcome(one) for one in told[1:]] == ["DeadlineExceeded"] * 49
+
+
+@played
+async def test_a_later_deadline_is_watched_after_an_earlier_one() -> None:
+    bench = Bench()
+    bench.put("a")
+    late, early = bench.put("b", within=2.0), bench.put("c", within=1.0)
+    await advance(1.0)
+    assert (outcome(late), outcome(early)) == ("", "DeadlineExceeded")
+    await advance(1.0)
+
+    assert outcome(late) == "DeadlineExceeded"
+
+
+@played
+async def test_a_request_that_an_answer_lets_through_waits_for_the_next_run() -> None:
+    """One connection's requests come one by one; one run at a time also where the next comes with the answer."""
+    bench = Bench()
+
+    def done(_: object) -> None:
+        bench.put("b")
+
+    bench.batcher.put("a", n_rows=1, group="", done=done)
+    await bench.submit("c")
+    await bench.step()
+
+    assert len(bench.executor.waiting) == 1
+    await bench.step()
+    assert bench.ran == [["a"], ["c", "b"]]
+
+
+@played
+async def test_nothing_is_told_twice_when_the_batcher_is_abandoned() -> None:
+    bench = Bench()
+    told = [bench.put("a"), bench.put("b", within=0.1)]
+    bench.batcher.abandon(RuntimeError())
+    await advance(1.0)
+    await bench.step()
+
+    assert list(map(outcome, told)) == ["A", "RuntimeError"]

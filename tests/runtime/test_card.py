@@ -56,6 +56,7 @@ risk = 0.3
 max_batch = 8
 max_delay_ms = 2.5
 max_queue = 16
+max_queue_ms = 250
 max_padded_tokens = 2000
 threads = 2
 [monitoring]
@@ -100,7 +101,13 @@ def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
         profiles={"high_risk": Profile(precision=0.99, risk=0.2), "screening": Profile(precision=0.9, risk=0.3)},
     )
     assert card.serving == ServingCard(
-        max_batch=8, max_delay_ms=2.5, max_queue=16, run_on="auto", max_padded_tokens=2000, threads=2
+        max_batch=8,
+        max_delay_ms=2.5,
+        max_queue=16,
+        max_queue_ms=250.0,
+        run_on="auto",
+        max_padded_tokens=2000,
+        threads=2,
     )
 
 
@@ -125,7 +132,13 @@ def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) ->
         profiles={},
     )
     assert card.serving == ServingCard(
-        max_batch=64, max_delay_ms=0.0, max_queue=1024, run_on="auto", max_padded_tokens=4096, threads=0
+        max_batch=64,
+        max_delay_ms=0.0,
+        max_queue=1024,
+        max_queue_ms=1000.0,
+        run_on="auto",
+        max_padded_tokens=4096,
+        threads=0,
     )
 
 

@@ -3,7 +3,7 @@ from typing import Any, TypeAlias, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softgate.runtime.batcher import Job, take
+from softgate.runtime.jobs import Job, take
 
 Jobs: TypeAlias = list[Job[int, Any]]
 

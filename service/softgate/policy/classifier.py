@@ -5,6 +5,7 @@ A thin shell: it runs a model's graph on a thread of its own or on the event loo
 batch, has it scored and decided in one go, and counts it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,10 +20,12 @@ from softgate.policy.one_row import OneRow
 from softgate.policy.placement import cheapest, is_short
 from softgate.policy.readout import Readout, read_out
 from softgate.policy.scoring import MOST_RANKED, Shown, laid_out, score, show
-from softgate.runtime.batcher import Batcher, Job
+from softgate.runtime.admission import Admission
+from softgate.runtime.batcher import Batcher
 from softgate.runtime.card import AUTO, LOOP, MIXED, THREAD
+from softgate.runtime.jobs import Job
 from softgate.runtime.repository import Model
-from softgate.types import Predictions, Rows, View
+from softgate.types import Predictions, Reason, Rows, View
 
 EVERYTHING = View()
 # Up to so many rows of a batch, counting them one by one is faster than numpy's calls, measured.
@@ -63,10 +66,15 @@ class Classifier:
             executor=self._thread,
             clock=clock,
             max_rows=card.serving.max_batch,
-            max_queue=card.serving.max_queue,
             max_delay_seconds=card.serving.max_delay_ms / 1000,
             depth=monitor.counts["queue_rows"],
         )
+            admission=Admission(
+                max_batch=card.serving.max_batch,
+                max_queue=card.serving.max_queue,
+                max_seconds=card.serving.max_queue_ms / 1000,
+                seconds_per_row=model.pace.seconds_per_row,
+            ),
         self._run_on(self.runs_on)
 
     def check(self, values: Sequence[object]) -> Rows:
@@ -83,11 +91,25 @@ class Classifier:
         return (await self._batcher.submit(query, n_rows=len(rows), group=_group(rows))).predictions
 
     def put(
-        self, rows: Rows, done: Callable[[Part | BaseException], None], *, profile: str | None, counted: bool
+        self,
+        rows: Rows,
+        done: Callable[[Part | BaseException], None],
+        *,
+        profile: str | None,
+        counted: bool,
+        expires_at: float = math.inf,
+    def admit(self, *, seconds_left: float) -> None:
+        """Whether a request would be taken, before anything is made of its body. Raises Overloaded."""
+        self._batcher.admit(seconds_left=seconds_left)
+
     ) -> Job[Query, Part]:
-        """The same for a caller who is called back, always later, on the event loop. `done` must not raise."""
+        """
+        The same for a caller who is called back, always later, on the event loop. `done` must not raise.
+
+        What has not begun to run when the clock says `expires_at` gets DeadlineExceeded.
+        """
         query = Query(rows, profile_row(self.routing, profile), counted)
-        return self._batcher.put(query, n_rows=len(rows), group=_group(rows), done=done)
+        return self._batcher.put(query, n_rows=len(rows), group=_group(rows), done=done, expires_at=expires_at)
 
     def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:
         """The same for a caller without an event loop, on the caller's thread; nothing is counted."""

@@ -8,51 +8,20 @@ may a short request of any graph, if it is alone.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic
 
-from softgate.errors import Overloaded
+from softgate.errors import DeadlineExceeded
+from softgate.runtime.admission import Admission
+from softgate.runtime.jobs import Job, Payload, Result, sift, take
 from softgate.types import Floats
 
-Payload = TypeVar("Payload")
-Result = TypeVar("Result")
-
-
-@dataclass(slots=True, eq=False)
-class Job(Generic[Payload, Result]):
-    """One request's rows on their way through the graph."""
-
-    payload: Payload
-    n_rows: int
-    group: Hashable
-    """Only jobs of one group share a run: same shape, same type."""
-    queued_at: float
-    done: Callable[[Result | BaseException], None]
-    """Called with what came of it, on the event loop. Must not raise."""
-    left: bool = False
-    """Nobody waits for it any more: it need not run, and `done` is not called."""
-
-
-def take(queue: Iterable[Job[Payload, Result]], *, max_rows: int) -> list[Job[Payload, Result]]:
-    """
-    The jobs of the next run: the oldest, and after it all of its group, oldest first, that fit in `max_rows`.
-
-    The oldest is taken even where it alone exceeds `max_rows`, so no request waits for ever.
-    """
-    taken: list[Job[Payload, Result]] = []
-    rows = 0
-    for job in queue:
-        if taken and (job.group != taken[0].group or rows + job.n_rows > max_rows):
-            continue
-        taken.append(job)
-        rows += job.n_rows
-        if rows >= max_rows:
-            break
-    return taken
+# A timer may go off a little early; it is not set again for less.
+LEAST_ALARM_SECONDS = 1e-3
 
 
 class Batcher(Generic[Payload, Result]):
@@ -65,8 +34,8 @@ class Batcher(Generic[Payload, Result]):
         executor: Executor,
         clock: Callable[[], float],
         max_rows: int,
-        max_queue: int,
         max_delay_seconds: float,
+        admission: Admission,
         depth: Floats,
     ) -> None:
         """
@@ -79,12 +48,15 @@ class Batcher(Generic[Payload, Result]):
         self._is_short: Callable[[Payload], bool] | None = None
         self._clock = clock
         self._max_rows = max_rows
-        self._max_queue = max_queue
         self._max_delay_seconds = max_delay_seconds
+        self._admission = admission
         self._queue: deque[Job[Payload, Result]] = deque()
         self._n_queued = 0
         self._running = False
         self._timer: asyncio.Handle | None = None
+        # One for all that wait: set for the first deadline among them, and not cancelled when they run in time.
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = math.inf
         self._depth = depth
 
     def stay_on_loop(self) -> None:
@@ -94,6 +66,10 @@ class Batcher(Generic[Payload, Result]):
     def keep_short_on_loop(self, is_short: Callable[[Payload], bool]) -> None:
         """From the first run on, a job that is alone and short is run there."""
         self._is_short = is_short
+
+    def admit(self, *, seconds_left: float) -> None:
+        """Whether a request of one row would be taken now. Raises Overloaded."""
+        self._admission.check(1, n_queued=self._n_queued, seconds_left=seconds_left)
 
     async def submit(self, payload: Payload, *, n_rows: int, group: Hashable) -> Result:
         """The result of `payload`. Raises what `put` raises, and what its run raises."""
@@ -105,24 +81,31 @@ class Batcher(Generic[Payload, Result]):
             job.left = True
 
     def put(
-        self, payload: Payload, *, n_rows: int, group: Hashable, done: Callable[[Result | BaseException], None]
+        self,
+        payload: Payload,
+        *,
+        n_rows: int,
+        group: Hashable,
+        done: Callable[[Result | BaseException], None],
+        expires_at: float = math.inf,
     ) -> Job[Payload, Result]:
-        """The same for a caller who is called back, always later. Raises Overloaded where the queue is full."""
-        if self._n_queued and self._n_queued + n_rows > self._max_queue:
-            raise Overloaded(
-                f"Expected at most {self._max_queue} rows in the queue; "
-                f"it holds {self._n_queued}, and {n_rows} more came."
-            )
-        job: Job[Payload, Result] = Job(payload, n_rows, group, self._clock(), done)
+        """The same for a caller who is called back, always later. Raises Overloaded."""
+        now = self._clock()
+        self._admission.check(n_rows, n_queued=self._n_queued, seconds_left=expires_at - now)
+        job: Job[Payload, Result] = Job(payload, n_rows, group, now, done, expires_at)
         self._queue.append(job)
         self._count(self._n_queued + n_rows)
         if not self._running:
             self._schedule(asyncio.get_running_loop())
+        if expires_at < self._alarm_at:
+            self._set_alarm(asyncio.get_running_loop(), expires_at, now)
         return job
 
     def abandon(self, reason: BaseException) -> None:
         """Tell whoever still waits that nothing will come of it; the run under way goes on."""
         self._cancel_timer()
+        if self._alarm is not None:
+            self._alarm.cancel()
         jobs, self._queue = self._queue, deque()
         self._count(0)
         self._settle(jobs, [reason] * len(jobs))
@@ -154,27 +137,52 @@ class Batcher(Generic[Payload, Result]):
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._cancel_timer()
-        jobs = self._next()
+        started = self._clock()
+        jobs = self._next(loop, started)
         if not jobs:
             return
+        n_rows = self._n_pressed(jobs)
         if self._executor is None or self._is_alone_and_short(jobs):
-            self._settle(jobs, self._answers(jobs))
+            answers = self._answers(jobs)
+            self._note_pace(n_rows, started)
+            self._settle(jobs, answers)
             if self._queue:
                 self._soon(loop)
             return
         self._running = True
         run = loop.run_in_executor(self._executor, self._answers, jobs)
-        run.add_done_callback(lambda finished: self._finish(loop, jobs, finished))
+
+        def finish(finished: "asyncio.Future[Sequence[Result | BaseException]]") -> None:
+            self._note_pace(n_rows, started)
+            # A request that an answer lets through waits with the others for the next run.
+            self._settle(jobs, finished.result())
+            self._running = False
+            if self._queue:
+                self._start(loop)
+
+        run.add_done_callback(finish)
 
     def _is_alone_and_short(self, jobs: Sequence[Job[Payload, Result]]) -> bool:
         return self._is_short is not None and len(jobs) == 1 and not self._queue and self._is_short(jobs[0].payload)
 
-    def _next(self) -> Sequence[Job[Payload, Result]]:
-        """The jobs of the next run, out of the queue; those that nobody waits for leave it too."""
-        if len(self._queue) == 1 and not self._queue[0].left:
+    def _n_pressed(self, jobs: Sequence[Job[Payload, Result]]) -> int:
+        """Rows of a run that is full or leaves some behind; 0 for any other."""
+        n_rows = jobs[0].n_rows if len(jobs) == 1 else sum(job.n_rows for job in jobs)
+        return n_rows if self._queue or n_rows >= self._max_rows else 0
+
+    def _note_pace(self, n_rows: int, started: float) -> None:
+        if n_rows:
+            self._admission.ran(n_rows, seconds=self._clock() - started)
+
+    def _next(self, loop: asyncio.AbstractEventLoop, now: float) -> Sequence[Job[Payload, Result]]:
+        """The jobs of the next run, out of the queue; those that nobody waits for, and the expired, leave it too."""
+        if len(self._queue) == 1 and not self._queue[0].left and now < self._queue[0].expires_at:
             self._count(0)
             return [self._queue.popleft()]
-        queue = deque(job for job in self._queue if not job.left)
+        queue, expired = sift(self._queue, now=now)
+        if expired:
+            # Later: whoever is told may put the next request, and this one's run is not yet on its way.
+            loop.call_soon(self._refuse, expired, now)
         jobs = take(queue, max_rows=self._max_rows)
         if len(jobs) == len(queue):
             queue.clear()
@@ -192,16 +200,32 @@ class Batcher(Generic[Payload, Result]):
             # A panic of a library written in Rust is no Exception, and its callers must not wait for ever.
             return [exc] * len(jobs)
 
-    def _finish(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        jobs: Sequence[Job[Payload, Result]],
-        finished: "asyncio.Future[Sequence[Result | BaseException]]",
-    ) -> None:
-        self._running = False
-        self._settle(jobs, finished.result())
-        if self._queue:
-            self._start(loop)
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop, expires_at: float, now: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = expires_at
+        self._alarm = loop.call_later(max(expires_at - now, LEAST_ALARM_SECONDS), self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell those whose deadline has passed, and wait for the next, if any."""
+        now = self._clock()
+        self._alarm, self._alarm_at = None, math.inf
+        self._queue, expired = sift(self._queue, now=now)
+        self._count(sum(job.n_rows for job in self._queue))
+        following = min((job.expires_at for job in self._queue), default=math.inf)
+        if following < math.inf:
+            self._set_alarm(loop, following, now)
+        self._refuse(expired, now)
+
+    def _refuse(self, expired: Sequence[Job[Payload, Result]], now: float) -> None:
+        reasons = [
+            DeadlineExceeded(
+                "Expected to reach the graph before the request's deadline; "
+                f"{(now - job.queued_at) * 1000:.0f} ms in the queue were too long."
+            )
+            for job in expired
+        ]
+        self._settle(expired, reasons)
 
     def _settle(self, jobs: Iterable[Job[Payload, Result]], results: Iterable[Result | BaseException]) -> None:
         for job, result in zip(jobs, results, strict=True):

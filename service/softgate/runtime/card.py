@@ -78,6 +78,8 @@ class ServingCard:
     max_queue: int
     run_on: str
     """One of RUN_ON."""
+    max_queue_ms: float
+    """What would wait longer, by the pace of the runs before, is refused."""
     max_padded_tokens: int
     """Most tokens in one call of the graph, padding counted."""
     threads: int
@@ -251,6 +253,7 @@ def _serving(table: Table, *, kind: str) -> ServingCard:
         max_padded_tokens=table.integer("max_padded_tokens", 4096, low=1, high=10**9),
         threads=table.integer("threads", 0, low=0, high=1024),
     )
+        max_queue_ms=table.number("max_queue_ms", 1000.0, low=1.0, high=3_600_000.0),
     table.finish()
     return card
 

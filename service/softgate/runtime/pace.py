@@ -27,6 +27,11 @@ class Pace:
     seconds: Mapping[int, float] = field(default_factory=dict)
     """Least time of a run of so many made-up rows; empty where it is not known."""
 
+    @property
+    def seconds_per_row(self) -> float:
+        """Of the run in which a row takes least; 0 where none is known."""
+        return min((taken / n_rows for n_rows, taken in self.seconds.items()), default=0.0)
+
 
 def timed(
     runs: Sequence[Callable[[], object]], *, clock: Callable[[], float], budget_seconds: float

@@ -36,7 +36,7 @@ def settle(
 
     `one` makes the session of a single thread, which `threads` must beat by far; None: there is no choice.
     """
-    batches = _batches(runner, source, max_rows, clock)
+    batches, alone = _batches(runner, source, max_rows, clock)
     sessions = [runner.session, *([] if one is None else [one()])]
     seconds = _seconds(runner, sessions, batches, clock)
     if len(sessions) > 1 and not threads_pay(one=seconds[1], more=seconds[0]):
@@ -44,16 +44,18 @@ def settle(
     runner.session = sessions[0]
     if isinstance(source, TokenInput) and runner.fixed_batch is None:
         runner.call_cost_in_tokens = call_cost_in_tokens(_seconds_by_tokens(runner, source, clock))
-    known = {len(rows): taken for rows, taken in zip(batches, seconds[0], strict=True) if 0 < taken < math.inf}
+    # A slow graph's own session may not have had its turn.
+    measured = {len(rows): taken for rows, taken in zip(batches, seconds[0], strict=True) if taken < math.inf}
+    known = {n_rows: taken for n_rows, taken in (measured or {1: alone}).items() if taken > 0}
     return Pace(threads, known)
 
 
-def _batches(runner: Runner, source: Input, max_rows: int, clock: Clock) -> Sequence[Rows]:
-    """One row and a full batch, or several rows where a full batch takes long."""
+def _batches(runner: Runner, source: Input, max_rows: int, clock: Clock) -> tuple[Sequence[Rows], float]:
+    """One row and a full batch, or several rows where a full batch takes long; and the seconds of the one."""
     single = source.check(source.samples(1) or ())
     (seconds,) = timed([partial(runner.values, single)], clock=clock, budget_seconds=BUDGET_SECONDS / 4)
     n_rows = max_rows if seconds * max_rows * 4 <= BUDGET_SECONDS else min(SEVERAL_ROWS, max_rows)
-    return [single, *([source.check(source.samples(n_rows) or ())] if n_rows > 1 else [])]
+    return [single, *([source.check(source.samples(n_rows) or ())] if n_rows > 1 else [])], seconds
 
 
 def _seconds(

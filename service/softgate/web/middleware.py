@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from softgate.errors import SoftgateError
 from softgate.policy.batch import Part
-from softgate.runtime.batcher import Job
+from softgate.runtime.jobs import Job
 from softgate.web import calls, errors
 from softgate.web.asgi import ClientGone, header, pieces, read_request, send_answer, while_there
 from softgate.web.auth import Guard
