@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     ] = 0
     max_body_bytes: Annotated[int, Field(ge=1024, description="largest request body")] = 4 * 1024 * 1024
     max_rows: Annotated[int, Field(ge=1, description="most rows in one request")] = 1024
+    request_timeout_ms: Annotated[
+        int, Field(ge=1, le=3_600_000, description="time for a request to get to the graph, unless it names its own")
+    ] = 30_000
+    overload_status: Annotated[
+        Literal["429", "503"], Field(description="status of requests that are refused for too many others")
+    ] = "429"
     probe_memory_mb: Annotated[
         int, Field(ge=64, description="memory that a graph may take when it is first tried, in MiB")
     ] = 4096

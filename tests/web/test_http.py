@@ -242,7 +242,17 @@ class Scene:
         self.counts = counted.view(np.zeros(counted.width), WEB)
         web = WebCounts(self.counts)
         bulk = Bulk(Catalogue([], lambda _: {}), web, clock=lambda: 0.0, max_rows=1, max_line_bytes=1000)
-        self.edge = Edge(app, [protocol], web, bulk=bulk, clock=lambda: 0.0, max_body_bytes=1000, access_log="none")
+        self.edge = Edge(
+            app,
+            [protocol],
+            web,
+            bulk=bulk,
+            clock=lambda: 0.0,
+            max_body_bytes=1000,
+            request_timeout_ms=1000,
+            overload_status=429,
+            access_log="none",
+        )
         self.written: list[Answer] = []
 
     def ask(self) -> None:

@@ -77,6 +77,8 @@ def create_app(parts: Parts) -> Edge:
         ),
         clock=parts.clock,
         max_body_bytes=settings.max_body_bytes,
+        request_timeout_ms=settings.request_timeout_ms,
+        overload_status=int(settings.overload_status),
         access_log=settings.access_log,
         guard=None if settings.tokens_file is None else Guard(settings.tokens_file, parts.counts.tokens_failures),
     )

@@ -1,6 +1,9 @@
 """Bodies in and answers out, over ASGI's messages."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import math
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,11 +18,13 @@ class ClientGone(Exception):
     """The client closed the connection before its request was complete: there is nobody to answer."""
 
 
-async def read_request(scope: Scope, receive: Receive, route: Route, *, limit: int, started: float) -> Request:
+async def read_request(
+    scope: Scope, receive: Receive, route: Route, *, limit: int, started: float, expires_at: float = math.inf
+) -> Request:
     """What a protocol needs of a request. Raises what `read_body` raises."""
     body = await read_body(scope, receive, limit=limit)
     content_type = header(scope["headers"], b"content-type")
-    return Request(route.model, route.version, scope["query_string"], content_type, body, started)
+    return Request(route.model, route.version, scope["query_string"], content_type, body, started, expires_at)
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
@@ -67,6 +72,24 @@ def while_there(scope: Scope, send: Send) -> Send:
             raise ClientGone
 
     return sending
+
+
+async def unless_gone(answering: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
+    """The answer to a request whose body is read. Raises ClientGone as soon as nobody waits for it any more."""
+    answer, leaving = asyncio.create_task(answering), asyncio.create_task(_disconnected(receive))
+    try:
+        await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientGone
+        return answer.result()
+    finally:
+        answer.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def head(answer: Answer) -> list[tuple[bytes, bytes]]:

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from softgate.policy.batch import Part
-from softgate.runtime.batcher import Job, tell
+from softgate.runtime.batcher import tell
+from softgate.runtime.jobs import Job
 from softgate.web.protocols import Answer, Protocol, Request
 
 
@@ -33,7 +34,9 @@ def begin(
         else:
             done(body)
 
-    return call.classifier.put(call.rows, settle, profile=call.profile, counted=call.counted)
+    return call.classifier.put(
+        call.rows, settle, profile=call.profile, counted=call.counted, expires_at=request.expires_at
+    )
 
 
 async def answer(protocol: Protocol, request: Request, *, clock: Callable[[], float]) -> Answer:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import getrandbits
 
 import msgspec
 
@@ -21,9 +22,9 @@ STATUS: Mapping[type[SoftgateError], int] = {
     errors.UnsupportedEncoding: 415,
     errors.UnknownModel: 404,
     errors.Overloaded: 429,
+    errors.DeadlineExceeded: 504,
     errors.NotReady: 503,
 }
-RETRY_AFTER_SECONDS = 1
 # Paths, methods and bodies that are no text are not softgate's errors but HTTP's; they have codes all the same.
 HTTP_CODES: Mapping[int, str] = {400: errors.InvalidInput.code, 404: "not_found", 405: "method_not_allowed"}
 HTTP_DETAILS: Mapping[int, str] = {
@@ -44,8 +45,10 @@ class Problem:
         return self.code.replace("_", " ").capitalize()
 
 
-def problem(exc: BaseException) -> Problem:
+def problem(exc: BaseException, *, overload_status: int = STATUS[errors.Overloaded]) -> Problem:
     """The problem to tell a client of. Foreign exceptions and our own 500s say nothing but their code."""
+    if isinstance(exc, errors.Overloaded):
+        return Problem(overload_status, exc.code, str(exc))
     if not isinstance(exc, SoftgateError):
         return Problem(500, SoftgateError.code, UNTOLD)
     status = next(STATUS[kind] for kind in type(exc).__mro__ if kind in STATUS)
@@ -67,10 +70,10 @@ def encode(problem: Problem, *, request_id: str) -> bytes:
 
 
 def more_headers(status: int) -> list[tuple[bytes, bytes]]:
-    """What an answer of this status says beside its body."""
+    """What an answer of this status says beside its body; to retry in 1 to 4 seconds, not all in the same."""
     if status == 401:
         return [(b"www-authenticate", b'Bearer realm="softgate"')]
-    return [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)] if status in (429, 503) else []
+    return [(b"retry-after", b"%d" % (1 + getrandbits(2)))] if status in (429, 503) else []
 
 
 def codes() -> list[str]:

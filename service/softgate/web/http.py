@@ -14,10 +14,11 @@ from uvicorn import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from softgate.web import errors
 from softgate.web.bulk import is_lines
 from softgate.web.flow import Flow
 from softgate.web.protocols import Answer
-from softgate.web.whole import Edge, Whole, first_lines, unused
+from softgate.web.whole import TIMEOUT_HEADER, Edge, Whole, first_lines, lines, unused
 
 # The key of an ASGI scope whose request asked for another protocol.
 SWITCHING_KEY = "softgate.switching"
@@ -189,7 +190,7 @@ class Http(HttpToolsProtocol):
 
         Not while the client reads too slowly: then its answers have to wait, which the application does.
         """
-        url, length, content_type, request_id = self.url, None, b"", b""
+        url, length, content_type, request_id, timeout = self.url, None, b"", b"", b""
         is_plain = not (b"%" in url or b"?" in url or b"#" in url or self.root_path)
         if not is_plain or self.flow.write_paused or self.parser.should_upgrade():
             return None
@@ -200,6 +201,8 @@ class Http(HttpToolsProtocol):
                 content_type = content_type or value
             elif name == b"x-request-id":
                 request_id = request_id or value
+            elif name == TIMEOUT_HEADER:
+                timeout = timeout or value
             elif name in _NOT_WHOLE:
                 return None
         if length is None or length > min(LARGEST_WHOLE_BODY, self._edge.max_body_bytes):
@@ -212,7 +215,7 @@ class Http(HttpToolsProtocol):
             return None
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         client = (self.client, self._proxies)
-        return Whole(method, path, route, self.headers, content_type, request_id, *client, keep_alive)
+        return Whole(method, path, route, self.headers, content_type, request_id, *client, keep_alive, timeout)
 
     def _answer(self, whole: Whole) -> None:
         whole.job = self._edge.answer_whole(whole, partial(self._write, whole))
@@ -224,10 +227,11 @@ class Http(HttpToolsProtocol):
         # The job leads back here by its callback: a ring that only the garbage collector would open.
         whole.job = None
         self.transport.write(
-            b"%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
             % (
                 first_lines(answer.status, answer.content_type),
-                b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers),
+                b"" if answer.status == 200 else lines(errors.more_headers(answer.status)),
+                lines(self.server_state.default_headers),
                 len(answer.body),
                 request_id.encode(),
                 b"" if whole.keep_alive else b"connection: close\r\n",

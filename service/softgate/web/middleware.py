@@ -16,20 +16,22 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from softgate.errors import SoftgateError
+from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.batch import Part
 from softgate.runtime.jobs import Job
 from softgate.web import calls, errors
-from softgate.web.asgi import ClientGone, header, pieces, read_request, send_answer, while_there
+from softgate.web.asgi import ClientGone, header, pieces, read_request, send_answer, unless_gone, while_there
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
-from softgate.web.whole import Route, Whole, Write
+from softgate.web.whole import TIMEOUT_HEADER, Route, Whole, Write
 
 logger = logging.getLogger("softgate.web")
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+MILLISECONDS = re.compile(rb"[1-9][0-9]{0,6}")
+MOST_MILLISECONDS = 3_600_000
 # Where the rest of the web floor finds the id of a request: a key of its ASGI scope.
 REQUEST_ID_KEY = "softgate.request_id"
 # No answer was sent; the status under which such requests are counted and logged.
@@ -49,6 +51,8 @@ class Edge:
         bulk: Bulk,
         clock: Callable[[], float],
         max_body_bytes: int,
+        request_timeout_ms: int,
+        overload_status: int,
         access_log: str,
         guard: Guard | None = None,
     ) -> None:
@@ -60,6 +64,8 @@ class Edge:
         self._guard = guard
         self._clock = clock
         self.max_body_bytes = max_body_bytes
+        self._timeout_seconds = request_timeout_ms / 1000
+        self._overload_status = overload_status
         self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
         # Clients ask for a few paths over and over; whoever makes up others only pushes them out.
         self.route = lru_cache(maxsize=256)(self._find)
@@ -93,8 +99,12 @@ class Edge:
                 noted = partial(self._noted, request_id=request_id)
                 await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
             else:
-                request = await read_request(scope, receive, route, limit=self.max_body_bytes, started=started)
-                await send_answer(await calls.answer(route.protocol, request, clock=self._clock), noting)
+                expires_at = started + self._seconds(header(scope["headers"], TIMEOUT_HEADER))
+                request = await read_request(
+                    scope, receive, route, limit=self.max_body_bytes, started=started, expires_at=expires_at
+                )
+                answer = await unless_gone(calls.answer(route.protocol, request, clock=self._clock), receive)
+                await send_answer(answer, noting)
         except ClientGone:
             if status == 0:
                 self._counts.response(CLIENT_GONE)
@@ -134,10 +144,11 @@ class Edge:
                 self._log(whole, answer.status, request_id, started)
 
         model, version = whole.route.model, whole.route.version
-        request = Request(model, version, b"", whole.content_type, whole.body, started)
         try:
             if self._guard is not None:
                 self._guard.admit(whole.method, whole.path, whole.route, whole.headers, started)
+            expires_at = started + (self._seconds(whole.timeout) if whole.timeout else self._timeout_seconds)
+            request = Request(model, version, b"", whole.content_type, whole.body, started, expires_at)
             return calls.begin(protocol, request, clock=self._clock, done=done)
         except BaseException as exc:
             # A panic of a library written in Rust as well: nobody above would answer.
@@ -157,8 +168,16 @@ class Edge:
                 return Route(protocol, *found)
         return None
 
+    def _seconds(self, asked: bytes) -> float:
+        """How long a request may wait for the graph. Raises InvalidInput."""
+        if not asked:
+            return self._timeout_seconds
+        if not MILLISECONDS.fullmatch(asked) or int(asked) > MOST_MILLISECONDS:
+            raise InvalidInput(f"Expected an X-Request-Timeout-Ms of 1 to {MOST_MILLISECONDS}, without sign or point.")
+        return int(asked) / 1000
+
     def _noted(self, exc: BaseException, request_id: str) -> errors.Problem:
-        problem = errors.problem(exc)
+        problem = errors.problem(exc, overload_status=self._overload_status)
         self._counts.error(problem.code)
         if problem.status == 500:
             logger.error(problem.code, extra={"request_id": request_id, **_cause(exc)})

@@ -10,10 +10,11 @@ from typing import Protocol as Interface
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from softgate.web import errors
 from softgate.web.protocols import Answer, Protocol
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
+# How long the client lets its request wait for the graph, in whole milliseconds.
+TIMEOUT_HEADER = b"x-request-timeout-ms"
 Write: TypeAlias = Callable[[Answer, str], None]
 """Sends an answer under a request id."""
 
@@ -42,6 +43,8 @@ class Whole:
     peer: tuple[str, int] | None
     proxies: ProxyHeadersMiddleware | None
     keep_alive: bool
+    timeout: bytes = b""
+    """What TIMEOUT_HEADER says; empty where there is none."""
     body: bytes = b""
     more_body: bool = True
     disconnected: bool = False
@@ -93,6 +96,10 @@ async def unused(*_: Any) -> None:
 
 @cache
 def first_lines(status: int, content_type: bytes) -> bytes:
-    """Of an answer: its status, and the headers that follow from it."""
-    headers = [(b"content-type", content_type), *errors.more_headers(status)]
-    return STATUS_LINE[status] + b"".join(b"%b: %b\r\n" % header for header in headers)
+    """Of an answer: its status, and what it is."""
+    return STATUS_LINE[status] + lines([(b"content-type", content_type)])
+
+
+def lines(headers: Headers) -> bytes:
+    """As they are sent."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -55,6 +55,7 @@ class Native:
 
     def read(self, request: Request) -> Call:
         classifier = self._catalogue.find(request.model, request.version)
+        classifier.admit(seconds_left=request.seconds_left)
         asked, values = _asked(request, classifier)
         view = view_of(asked)
         return Call(

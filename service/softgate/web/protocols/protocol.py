@@ -1,5 +1,6 @@
 """What every protocol is to the layers around it."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 from typing import Protocol as Interface
@@ -23,6 +24,13 @@ class Request(NamedTuple):
     body: bytes
     started: float
     """The clock's value when the request arrived."""
+    expires_at: float = math.inf
+    """The clock's value when it must have got to the graph."""
+
+    @property
+    def seconds_left(self) -> float:
+        """From its arrival."""
+        return self.expires_at - self.started
 
 
 class Call(NamedTuple):

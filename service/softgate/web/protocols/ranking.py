@@ -46,6 +46,7 @@ class Rank:
 
     def read(self, request: Request) -> Call:
         classifier = self._catalogue.find(request.model, request.version)
+        classifier.admit(seconds_left=request.seconds_left)
         asked = decode(_BODY, request.body, at="the body", known=RankBody.__struct_fields__)
         column = _column(asked.label, classifier)
         return Call(

@@ -29,6 +29,11 @@ PROBLEMS: Mapping[int, tuple[str, str, str]] = {
         "overloaded",
         "Expected at most 1024 rows in the queue; it holds 1020, and 32 more came.",
     ),
+    504: (
+        "The request waited too long",
+        "deadline_exceeded",
+        "Expected to reach the graph before the request's deadline; 30000 ms in the queue were too long.",
+    ),
     500: ("The graph failed", "engine_failed", errors.UNTOLD),
     503: ("The model is still loading", "not_ready", "clinc150 is not ready yet."),
 }

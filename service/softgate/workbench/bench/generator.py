@@ -75,6 +75,8 @@ class Generator:
         # The one that was used longest ago comes first, so that all workers get their share.
         self._idle: deque[Connection] = deque()
         self._waiting: deque[int] = deque()
+        self.refused: dict[int, tuple[int, float]] = {}
+        """Status and seconds from the start, by request, of answers that were not 200."""
         self._errors = self._opened = self._left = 0
         self._waited = 0.0
         for _ in range(min(FIRST_CONNECTIONS, most_connections)):
@@ -136,6 +138,7 @@ class Generator:
                 self._answered[connection.request] = self._now()
             else:
                 self._errors += 1
+                self.refused[connection.request] = status, self._now()
             self._left -= 1
             connection.request = -1
             self._idle.append(connection)
