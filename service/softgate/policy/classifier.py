@@ -25,7 +25,7 @@ from softgate.runtime.batcher import Batcher
 from softgate.runtime.card import AUTO, LOOP, MIXED, THREAD
 from softgate.runtime.jobs import Job
 from softgate.runtime.repository import Model
-from softgate.types import Predictions, Reason, Rows, View
+from softgate.types import Predictions, Rows, View
 
 EVERYTHING = View()
 # Up to so many rows of a batch, counting them one by one is faster than numpy's calls, measured.
@@ -189,8 +189,11 @@ class Classifier:
             rows = Rows.join([job.payload.rows for job in jobs])
             logits = self.model.logits(rows)
         except Exception as exc:
-            # A row that the graph chokes on fails alone: its companions are run again without it.
-            return [exc] if len(jobs) == 1 else [answer for job in jobs for answer in self._answer([job])]
+            if len(jobs) == 1:
+                return [exc]
+            # A row that the graph chokes on fails alone, whatever the error says: by halves its companions go free.
+            middle = len(jobs) // 2
+            return [*self._answer(jobs[:middle]), *self._answer(jobs[middle:])]
         self.monitor.batch(
             rows=len(rows),
             graph_seconds=self._clock() - started,

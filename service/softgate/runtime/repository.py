@@ -196,7 +196,11 @@ class Model:
 
     def logits(self, rows: Rows) -> NDArray[np.floating]:
         """Shape (n_rows, n_classes). Raises EngineFailed, and InvalidInput for what only the input's work can tell."""
-        return self._head.logits(self._runner.values(rows))
+        try:
+            return self._head.logits(self._runner.values(rows))
+        except GraphInvalid as exc:
+            # It gave as many rows and columns as it should when it was loaded.
+            raise EngineFailed(str(exc)) from exc
 
     def logits_together(self, rows: Rows) -> NDArray[np.floating]:
         """The same with as many rows in a call as it may hold, however much padding that takes."""
