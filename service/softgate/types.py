@@ -71,6 +71,8 @@ class Reason(IntEnum):
     NON_FINITE = 4
     UNCALIBRATED = 5
     NO_LABEL = 6
+    OVERLOADED = 7
+    MODEL_UNAVAILABLE = 8
 
     @property
     def word(self) -> str:

@@ -18,14 +18,14 @@ from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor.counts import Monitor
 from softgate.policy.one_row import OneRow
 from softgate.policy.placement import cheapest, is_short
-from softgate.policy.readout import Readout, read_out
+from softgate.policy.readout import Readout, read_out, unanswered
 from softgate.policy.scoring import MOST_RANKED, Shown, laid_out, score, show
 from softgate.runtime.admission import Admission
 from softgate.runtime.batcher import Batcher
 from softgate.runtime.card import AUTO, LOOP, MIXED, THREAD
 from softgate.runtime.jobs import Job
 from softgate.runtime.repository import Model
-from softgate.types import Predictions, Rows, View
+from softgate.types import Predictions, Reason, Rows, View
 
 EVERYTHING = View()
 # Up to so many rows of a batch, counting them one by one is faster than numpy's calls, measured.
@@ -43,6 +43,8 @@ class Classifier:
         self.calibration_id = None if calibration is None else calibration.id
         self.temperature, self._bias = laid_out(calibration)
         self.routing = routing(card.routing, calibration, self.labels, multi_label=card.multi_label)
+        self.degrades = card.routing.degraded
+        """Whether a protocol that tells decisions tells some where the model cannot answer."""
         self._decide = decide_labels if card.multi_label else decide
         self.monitor = monitor
         self._activation = card.activation
@@ -67,14 +69,14 @@ class Classifier:
             clock=clock,
             max_rows=card.serving.max_batch,
             max_delay_seconds=card.serving.max_delay_ms / 1000,
-            depth=monitor.counts["queue_rows"],
-        )
             admission=Admission(
                 max_batch=card.serving.max_batch,
                 max_queue=card.serving.max_queue,
                 max_seconds=card.serving.max_queue_ms / 1000,
                 seconds_per_row=model.pace.seconds_per_row,
             ),
+            depth=monitor.counts["queue_rows"],
+        )
         self._run_on(self.runs_on)
 
     def check(self, values: Sequence[object]) -> Rows:
@@ -90,6 +92,10 @@ class Classifier:
         query = Query(rows, profile_row(self.routing, profile), counted)
         return (await self._batcher.submit(query, n_rows=len(rows), group=_group(rows))).predictions
 
+    def admit(self, *, seconds_left: float) -> None:
+        """Whether a request would be taken, before anything is made of its body. Raises Overloaded."""
+        self._batcher.admit(seconds_left=seconds_left)
+
     def put(
         self,
         rows: Rows,
@@ -98,10 +104,6 @@ class Classifier:
         profile: str | None,
         counted: bool,
         expires_at: float = math.inf,
-    def admit(self, *, seconds_left: float) -> None:
-        """Whether a request would be taken, before anything is made of its body. Raises Overloaded."""
-        self._batcher.admit(seconds_left=seconds_left)
-
     ) -> Job[Query, Part]:
         """
         The same for a caller who is called back, always later, on the event loop. `done` must not raise.
@@ -152,6 +154,12 @@ class Classifier:
             names=self._names,
             routing=self.routing,
         )
+
+    def fall_back(self, n_rows: int, reason: Reason) -> Readout:
+        """Rows that the graph has not answered, sent to the fallback for this reason, and counted."""
+        readout = unanswered(n_rows, reason, multi_label=self.model.bundle.card.multi_label)
+        self.monitor.readout(readout)
+        return readout
 
     def shares_ranking(self, view: View) -> bool:
         """Whether what `view` shows are the leading labels of what is shown without it."""

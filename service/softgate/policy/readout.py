@@ -5,6 +5,7 @@ A value read from an array by itself costs as much as a hundred read together, s
 requests that share it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from softgate.policy.decision import Routing, in_order
 from softgate.policy.scoring import MOST_RANKED, Shown
-from softgate.types import Candidate, Decisions, Floats, Indices
+from softgate.types import Action, Candidate, Decisions, Floats, Indices, Reason
 
 
 class Readout(NamedTuple):
@@ -83,6 +84,32 @@ def read_out(
         held=held,
         first=first,
         first_confidence=first_confidence,
+    )
+
+
+def unanswered(n_rows: int, reason: Reason, *, multi_label: bool) -> Readout:
+    """Of rows that the graph has not answered: each falls back, and says nothing else."""
+    none, zeros = [()] * n_rows, [0] * n_rows
+    nans = [math.nan] * n_rows
+    return Readout(
+        finite=[False] * n_rows,
+        shown=none,
+        probabilities=none,
+        label=zeros,
+        confidence=nans,
+        margin=nans,
+        entropy=nans,
+        energy=None,
+        sets=None,
+        action=[int(Action.FALLBACK)] * n_rows,
+        reason=[int(reason)] * n_rows,
+        route=zeros,
+        route_confidence=nans,
+        threshold=nans,
+        candidates={},
+        held=none if multi_label else None,
+        first=zeros if multi_label else None,
+        first_confidence=nans if multi_label else None,
     )
 
 

@@ -69,6 +69,8 @@ class RoutingCard:
     """Of several labels that hold, those that count first."""
     routes: Mapping[str, str]
     profiles: Mapping[str, Profile]
+    degraded: bool = False
+    """Whether rows that the model cannot answer are answered with a fallback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,10 @@ class ServingCard:
     max_batch: int
     max_delay_ms: float
     max_queue: int
-    run_on: str
-    """One of RUN_ON."""
     max_queue_ms: float
     """What would wait longer, by the pace of the runs before, is refused."""
+    run_on: str
+    """One of RUN_ON."""
     max_padded_tokens: int
     """Most tokens in one call of the graph, padding counted."""
     threads: int
@@ -215,6 +217,7 @@ def _routing(table: Table) -> RoutingCard:
         priority=table.texts("priority", ()),
         routes=_routes(table.table("routes")),
         profiles=_profiles(table.table("profiles"), precision=precision, risk=risk),
+        degraded=table.boolean("degraded", False),
     )
     table.finish()
     return card
@@ -250,10 +253,10 @@ def _serving(table: Table, *, kind: str) -> ServingCard:
         max_batch=table.integer("max_batch", MAX_BATCH.get(kind, MAX_BATCH_OF_OTHERS), low=1, high=65_536),
         max_delay_ms=table.number("max_delay_ms", 0.0, low=0.0, high=1000.0),
         max_queue=table.integer("max_queue", 1024, low=1, high=1_000_000),
+        max_queue_ms=table.number("max_queue_ms", 1000.0, low=1.0, high=3_600_000.0),
         max_padded_tokens=table.integer("max_padded_tokens", 4096, low=1, high=10**9),
         threads=table.integer("threads", 0, low=0, high=1024),
     )
-        max_queue_ms=table.number("max_queue_ms", 1000.0, low=1.0, high=3_600_000.0),
     table.finish()
     return card
 

@@ -1,21 +1,31 @@
 """From a request that is there to its answer: read, predict, encode. To be called on the event loop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from softgate.errors import DeadlineExceeded, EngineFailed, NotReady, Overloaded, SoftgateError
 from softgate.policy.batch import Part
 from softgate.runtime.batcher import tell
 from softgate.runtime.jobs import Job
-from softgate.web.protocols import Answer, Protocol, Request
+from softgate.types import Reason
+from softgate.web.protocols import Answer, Call, Protocol, Request
+
+# What a card may have answered with a decision: never what the client got wrong.
+FALLBACKS: Mapping[type[SoftgateError], Reason] = {
+    Overloaded: Reason.OVERLOADED,
+    DeadlineExceeded: Reason.OVERLOADED,
+    NotReady: Reason.MODEL_UNAVAILABLE,
+    EngineFailed: Reason.MODEL_UNAVAILABLE,
+}
 
 
 def begin(
-    protocol: Protocol, request: Request, *, clock: Callable[[], float], done: Callable[[bytes | BaseException], None]
-) -> Job[Any, Part]:
+    protocol: Protocol, request: Request, *, clock: Callable[[], float], done: Callable[[Answer | BaseException], None]
+) -> Job[Any, Part] | None:
     """
-    Calls back, always later, with the answer's body or with what went wrong.
+    Calls back with the answer or with what went wrong; the job under way, if there is one.
 
     Raises SoftgateError, for what can be told at once. `done` must not raise.
     """
@@ -23,7 +33,7 @@ def begin(
 
     def settle(found: Part | BaseException) -> None:
         if isinstance(found, BaseException):
-            done(found)
+            done(_instead(call, found))
             return
         try:
             body = call.encode(found)
@@ -32,18 +42,34 @@ def begin(
             # Whatever it is: nobody above would answer.
             done(exc)
         else:
-            done(body)
+            done(Answer(body))
 
-    return call.classifier.put(
-        call.rows, settle, profile=call.profile, counted=call.counted, expires_at=request.expires_at
-    )
+    try:
+        return call.classifier.put(
+            call.rows, settle, profile=call.profile, counted=call.counted, expires_at=request.expires_at
+        )
+    except SoftgateError as exc:
+        answer = _instead(call, exc)
+        if answer is exc:
+            raise
+        done(answer)
+        return None
 
 
 async def answer(protocol: Protocol, request: Request, *, clock: Callable[[], float]) -> Answer:
     """The same for a caller that waits. Raises what went wrong; whoever stops waiting frees the rows' place."""
-    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
     job = begin(protocol, request, clock=clock, done=partial(tell, future))
     try:
-        return Answer(await future)
+        return await future
     finally:
-        job.left = True
+        if job is not None:
+            job.left = True
+
+
+def _instead(call: Call, cause: BaseException) -> Answer | BaseException:
+    """What is told where there are no predictions: the cause, or to fall back."""
+    reason = next((FALLBACKS[kind] for kind in type(cause).__mro__ if kind in FALLBACKS), None)
+    if call.fall_back is None or reason is None:
+        return cause
+    return Answer(call.fall_back(call.classifier.fall_back(len(call.rows), reason)), cause=cause)

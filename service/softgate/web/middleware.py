@@ -104,6 +104,8 @@ class Edge:
                     scope, receive, route, limit=self.max_body_bytes, started=started, expires_at=expires_at
                 )
                 answer = await unless_gone(calls.answer(route.protocol, request, clock=self._clock), receive)
+                if answer.cause is not None:
+                    self._noted(answer.cause, request_id)
                 await send_answer(answer, noting)
         except ClientGone:
             if status == 0:
@@ -132,11 +134,13 @@ class Edge:
         protocol = whole.route.protocol
         request_id = _request_id(whole.request_id)
 
-        def done(found: bytes | BaseException) -> None:
+        def done(found: Answer | BaseException) -> None:
             if isinstance(found, BaseException):
                 answer = protocol.refuse(self._noted(found, request_id), request_id=request_id)
             else:
-                answer = Answer(found)
+                answer = found
+                if answer.cause is not None:
+                    self._noted(answer.cause, request_id)
             # Before it is sent: whoever has the answer finds it counted.
             self._counts.response(answer.status)
             write(answer, request_id)

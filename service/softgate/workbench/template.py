@@ -29,6 +29,7 @@ risk = 0.1                          # ... broken with at most this chance over t
 out_of_scope = 0.05                 # share of in-scope rows that the out-of-scope gate may turn away
 coverage = 0.95                     # of the prediction set
 clarify = 3                         # ask back when the prediction set spans 2 to so many routes; 0: never
+degraded = false                    # true: answer with a fallback, not an error, where the model cannot answer
 {priority}
 [routing.routes]                    # label -> route; a label without one is its own route
 # {first} = "somewhere"
@@ -44,8 +45,8 @@ clarify = 3                         # ask back when the prediction set spans 2 t
 max_batch = {max_batch}                      # most rows in one run of the graph
 max_delay_ms = 0                    # how long an idle model waits for more rows
 max_queue = 1024                    # rows that may wait; more are refused
-max_padded_tokens = 4096            # most tokens in one call, padding counted, of a graph that takes token ids
 max_queue_ms = 1000                 # what would wait longer, by the pace of the runs before, is refused
+max_padded_tokens = 4096            # most tokens in one call, padding counted, of a graph that takes token ids
 threads = 0                         # that share one run; 0: as many as there are CPUs for, if they pay, else 1
 run_on = "auto"                     # where the graph runs: loop, thread, or what costs less, measured at the start
 

@@ -18,6 +18,7 @@ from softgate.types import Action, Floats, Reason
 FALLING, RISING, OUT_OF_SCOPE = DETECTORS
 REJECTED = int(Action.ABSTAIN) * len(Reason) + int(Reason.OUT_OF_SCOPE)
 BROKEN = int(Action.FALLBACK) * len(Reason) + int(Reason.NON_FINITE)
+UNANSWERED = [int(Action.FALLBACK) * len(Reason) + int(why) for why in (Reason.OVERLOADED, Reason.MODEL_UNAVAILABLE)]
 
 STATE = np.dtype(
     [
@@ -51,8 +52,13 @@ class Detector:
         if self.name == OUT_OF_SCOPE:
             decisions = view["decisions"]
             rejected = decisions[REJECTED]
-            return np.array([decisions.sum() - decisions[BROKEN] - rejected, rejected])
+            return np.array([n_answered(decisions) - decisions[BROKEN] - rejected, rejected])
         return coarsen(view["label_confidence"], axes.edges["label_confidence"], CONFIDENCE_EDGES)
+
+
+def n_answered(decisions: Floats) -> float:
+    """Rows that the graph has answered, of the counts of decisions; the others tell nothing of it."""
+    return float(decisions.sum() - decisions[UNANSWERED].sum())
 
 
 def detectors(bundle: Bundle) -> Sequence[Detector]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from softgate.numerics.accuracy import atc_estimate, average_confidence, share_shift
 from softgate.policy.monitor.board import Watched
-from softgate.policy.monitor.detectors import BROKEN, REJECTED
+from softgate.policy.monitor.detectors import BROKEN, REJECTED, n_answered
 from softgate.policy.monitor.told import Estimate
 from softgate.types import Action, Floats, Reason
 
@@ -53,7 +53,7 @@ def _why_not(watched: Watched, counted: Mapping[str, Floats], n_rows: int, since
         return None
     before = reference.decided(Action.ABSTAIN, Reason.OUT_OF_SCOPE)
     decisions = counted["decisions"]
-    turned_away, rows = round(float(decisions[REJECTED])), round(float(decisions.sum() - decisions[BROKEN]))
+    turned_away, rows = round(float(decisions[REJECTED])), round(n_answered(decisions) - float(decisions[BROKEN]))
     if share_shift(before, reference.rows, turned_away, rows) < _CHANCE:
         return "the gate turns away more rows than at calibration time"
     return None

@@ -13,7 +13,7 @@ from softgate.numerics.shift import Shift, deviation_shift, mean_shift
 from softgate.policy.monitor import rules
 from softgate.policy.monitor.axes import MEASURES, below
 from softgate.policy.monitor.board import Board, Watched
-from softgate.policy.monitor.detectors import BROKEN
+from softgate.policy.monitor.detectors import BROKEN, n_answered
 from softgate.policy.monitor.estimate import estimates
 from softgate.policy.monitor.told import DetectorState, Measure, Mix, Mover, Report, Statistic, Told, Window
 from softgate.policy.monitor.windows import WINDOWS
@@ -104,7 +104,7 @@ def rule_bounds(watched: Watched) -> Mapping[str, float]:
 def rule_values(watched: Watched, counted: Counted) -> Mapping[str, float]:
     """What the plain rules look at; nothing that has no rows."""
     decisions, n_finite = counted["decisions"], float(counted["label_confidence"].sum())
-    n_rows = float(decisions.sum())
+    n_rows = n_answered(decisions)
     values: dict[str, float] = {}
     if n_finite:
         mean = float(counted["sums"][0]) / n_finite

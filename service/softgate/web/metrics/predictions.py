@@ -29,6 +29,8 @@ DECISIONS = (
     (Action.FALLBACK, Reason.NON_FINITE),
     (Action.FALLBACK, Reason.UNCALIBRATED),
     (Action.FALLBACK, Reason.NO_LABEL),
+    (Action.FALLBACK, Reason.OVERLOADED),
+    (Action.FALLBACK, Reason.MODEL_UNAVAILABLE),
 )
 
 

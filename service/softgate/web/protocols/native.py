@@ -7,7 +7,7 @@ What is documented of it stands in `web/schema/`; a test holds the two together.
 import re
 import secrets
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -19,11 +19,12 @@ from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.batch import Part
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import EVERYTHING, Classifier
+from softgate.policy.readout import Readout
 from softgate.runtime.inputs import Input
 from softgate.types import View
 from softgate.web import errors
 from softgate.web.errors import Problem
-from softgate.web.protocols.predictions import prediction_objects
+from softgate.web.protocols.predictions import fallback_objects, prediction_objects
 from softgate.web.protocols.protocol import Answer, Call, Request
 
 PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/predict")
@@ -55,7 +56,9 @@ class Native:
 
     def read(self, request: Request) -> Call:
         classifier = self._catalogue.find(request.model, request.version)
-        classifier.admit(seconds_left=request.seconds_left)
+        if not classifier.degrades:
+            # A fallback is for rows: those have to be read first.
+            classifier.admit(seconds_left=request.seconds_left)
         asked, values = _asked(request, classifier)
         view = view_of(asked)
         return Call(
@@ -63,6 +66,7 @@ class Native:
             classifier.check(values),
             lambda part: encode(classifier, part, view, identity=asked.id, with_logits=asked.logits),
             asked.profile,
+            fall_back=partial(_encode_fallback, classifier, asked) if classifier.degrades else None,
         )
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
@@ -164,13 +168,21 @@ def encode(
     classifier: Classifier, part: Part, view: View, *, identity: str | None = None, with_logits: bool = False
 ) -> bytes:
     """The answer's JSON: names looked up, numbers already computed. Raises InvalidInput as `Classifier.show` does."""
+    return _encoded(classifier, prediction_objects(classifier, part, view, with_logits=with_logits), identity)
+
+
+def _encode_fallback(classifier: Classifier, asked: PredictBody, readout: Readout) -> bytes:
+    return _encoded(classifier, fallback_objects(classifier, readout, with_logits=asked.logits), asked.id)
+
+
+def _encoded(classifier: Classifier, predictions: Sequence[dict[str, Any]], identity: str | None) -> bytes:
     return orjson.dumps(
         {
             "id": identity,
             "model": classifier.name,
             "version": classifier.version,
             "calibration": classifier.calibration_id,
-            "predictions": prediction_objects(classifier, part, view, with_logits=with_logits),
+            "predictions": predictions,
         }
     )
 

@@ -16,7 +16,8 @@ from softgate.types import Action, Floats, Indices, Reason, View
 
 _ACTIONS = [action.word for action in Action]
 _REASONS = [reason.word for reason in Reason]
-_NON_FINITE = int(Reason.NON_FINITE)
+# Of rows with these the graph has told nothing.
+_UNTOLD = {int(reason) for reason in (Reason.NON_FINITE, Reason.OVERLOADED, Reason.MODEL_UNAVAILABLE)}
 _KEYS: WeakKeyDictionary[Classifier, NDArray[np.object_]] = WeakKeyDictionary()
 
 
@@ -33,6 +34,14 @@ def prediction_objects(
         for answer, logits in zip(found, part.predictions.scores.logits.tolist(), strict=True):
             answer["logits"] = logits
     return found
+
+
+def fallback_objects(
+    classifier: Classifier, readout: Readout, *, with_logits: bool = False
+) -> Sequence[dict[str, Any]]:
+    """The same for rows that the graph has not answered."""
+    more = {"logits": None} if with_logits else {}
+    return [_row(row, classifier, readout, None) | more for row in range(len(readout.finite))]
 
 
 def encode_lines(classifier: Classifier, part: Part, view: View, *, with_logits: bool = False) -> Sequence[bytes]:
@@ -100,7 +109,7 @@ def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, A
     decision: dict[str, Any] = {
         "action": _ACTIONS[action],
         "target": target(classifier.routing, action, readout.route[row]),
-        "confidence": readout.route_confidence[row] if readout.reason[row] != _NON_FINITE else None,
+        "confidence": readout.route_confidence[row] if readout.reason[row] not in _UNTOLD else None,
         "threshold": threshold if threshold == threshold else None,  # noqa: PLR0124 - NaN stands for none
         "reason": _REASONS[readout.reason[row]],
     }

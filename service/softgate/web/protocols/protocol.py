@@ -7,6 +7,7 @@ from typing import Protocol as Interface
 
 from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
+from softgate.policy.readout import Readout
 from softgate.types import Rows
 from softgate.web.errors import Problem
 
@@ -42,6 +43,8 @@ class Call(NamedTuple):
     """The answer's body."""
     profile: str | None = None
     counted: bool = True
+    fall_back: Callable[[Readout], bytes] | None = None
+    """The body of an answer that says for each row to fall back, where the model's card wants one."""
 
 
 class Answer(NamedTuple):
@@ -50,6 +53,8 @@ class Answer(NamedTuple):
     body: bytes
     content_type: bytes = b"application/json"
     status: int = 200
+    cause: BaseException | None = None
+    """What went wrong, where the answer tells the client to fall back instead."""
 
 
 class Protocol(Interface):

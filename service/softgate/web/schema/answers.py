@@ -66,7 +66,15 @@ class Decision(Exact):
     confidence: Annotated[Probability | None, Field(description="Probability of the most probable route.")]
     threshold: Annotated[Probability | None, Field(description="The least confidence at which the action is `route`.")]
     reason: Literal[
-        "confident", "ambiguous", "below_threshold", "out_of_scope", "non_finite", "uncalibrated", "no_label"
+        "confident",
+        "ambiguous",
+        "below_threshold",
+        "out_of_scope",
+        "non_finite",
+        "uncalibrated",
+        "no_label",
+        "overloaded",
+        "model_unavailable",
     ]
     candidates: Annotated[list[Candidate], Field(description="Only for `clarify`: the routes to offer.")] = []  # noqa: RUF012 - pydantic copies it
     targets: Annotated[
@@ -75,7 +83,7 @@ class Decision(Exact):
 
 
 class Prediction(Exact):
-    """Scores are null, and `probabilities` empty, where the graph gave a NaN or an infinity."""
+    """Scores are null, and `probabilities` empty, where the graph gave a NaN or an infinity, or no answer at all."""
 
     label: str | None
     confidence: Annotated[Probability | None, Field(description="Probability of `label`.")]
