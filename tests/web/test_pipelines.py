@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from softgate.runtime.batcher import Job
+from softgate.runtime.jobs import Job
 from softgate.web.http import Http
 from softgate.web.protocols import Answer
 from softgate.web.whole import Route, Whole, Write
