@@ -7,7 +7,7 @@ MODELS ?= models
 # is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
 TORCH ?= torch==2.13.0
 
-.PHONY: serve test test-all lint format bench compare performance dashboards pictures lock clean
+.PHONY: serve test test-all soak lint format bench compare performance dashboards pictures lock clean
 
 serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
 	$(BIN)/softgate serve "$(MODELS)"
@@ -17,6 +17,9 @@ test: .venv/dev  ## set up, then run every test but those of real exports
 
 test-all: test .venv/exporters  ## set up the heavy exporters too, then run every test
 	$(BIN)/python -m pytest tests/exports
+
+soak: .venv/dev  ## set up, then run the tests that take long: attacks, faults and hundreds of thousands of requests
+	$(BIN)/python -m pytest -m soak --ignore=tests/exports
 
 lint: .venv/dev  ## set up, then check format, style, types and deployment files
 	$(BIN)/ruff format --check .

@@ -38,7 +38,7 @@ ALLOWED = {
     # uvicorn: the bare answer that a benchmark compares with.
     "workbench": {"numpy", "onnx", "matplotlib", "uvicorn"},
     "settings": {"pydantic", "pydantic_settings"},
-    "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "msgspec", "orjson"},
+    "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "httptools", "msgspec", "orjson"},
     "client": {"httpx2"},
     "commands": {"numpy", "rich", "msgspec"},
     "cli": {"typer", "rich"},

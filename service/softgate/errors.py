@@ -11,7 +11,11 @@ Everything softgate raises on purpose.
     + ImageInvalid          not a whole PNG or JPEG image of 8 bits per channel
     + ImageTooLarge         an image of more pixels than the limit
     + UnknownProfile        a profile that the card does not define
+    + MalformedRequest      bytes that are no HTTP request, or one that two servers could read in two ways
   x BodyTooLarge            the body is above the limit
+  x HeadersTooLarge         the request line and the headers are above the limit
+  x HttpVersionUnsupported  a version of HTTP other than 1.1 and 1.0
+  x RequestTimeout          the client took too long to send its request
   x UnsupportedEncoding     a compressed body
   x Unauthenticated         no token, or none that the server knows
   x Forbidden               the token is not good for this
@@ -77,8 +81,24 @@ class UnknownProfile(InvalidInput):
     code = "unknown_profile"
 
 
+class MalformedRequest(InvalidInput):
+    code = "malformed_request"
+
+
 class BodyTooLarge(SoftgateError):
     code = "body_too_large"
+
+
+class HeadersTooLarge(SoftgateError):
+    code = "headers_too_large"
+
+
+class HttpVersionUnsupported(SoftgateError):
+    code = "http_version_unsupported"
+
+
+class RequestTimeout(SoftgateError):
+    code = "request_timeout"
 
 
 class UnsupportedEncoding(SoftgateError):

@@ -32,6 +32,14 @@ class Settings(BaseSettings):
     overload_status: Annotated[
         Literal["429", "503"], Field(description="status of requests that are refused for too many others")
     ] = "429"
+    max_header_bytes: Annotated[int, Field(ge=1024, description="largest request line and headers together")] = 16384
+    max_headers: Annotated[int, Field(ge=16, description="most headers of one request")] = 100
+    header_seconds: Annotated[
+        float, Field(gt=0, description="time from a connection to the end of its request's headers")
+    ] = 10.0
+    body_seconds: Annotated[
+        float, Field(gt=0, description="time for the body, for a piece of a stream, and for a client to read")
+    ] = 30.0
     probe_memory_mb: Annotated[
         int, Field(ge=64, description="memory that a graph may take when it is first tried, in MiB")
     ] = 4096

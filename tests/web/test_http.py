@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -234,20 +234,20 @@ class Panicking:
 class Scene:
     """An edge without a server: what it wrote, and what it counted."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, *, clock: Callable[[], float] = lambda: 0.0) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             raise AssertionError("Nothing gets here.")
 
         counted = layout([])
         self.counts = counted.view(np.zeros(counted.width), WEB)
         web = WebCounts(self.counts)
-        bulk = Bulk(Catalogue([], lambda _: {}), web, clock=lambda: 0.0, max_rows=1, max_line_bytes=1000)
+        bulk = Bulk(Catalogue([], lambda _: {}), web, clock=clock, max_rows=1, max_line_bytes=1000)
         self.edge = Edge(
             app,
             [protocol],
             web,
             bulk=bulk,
-            clock=lambda: 0.0,
+            clock=clock,
             max_body_bytes=1000,
             request_timeout_ms=1000,
             overload_status=429,
@@ -290,7 +290,7 @@ def test_what_waits_when_the_time_for_requests_under_way_is_over_is_told_so(tmp_
     row = np.zeros(counted.width)
     catalogue = Catalogue(bundles, lambda section: counted.view(row, section))
     catalogue.load(threads=1, clock=time.monotonic, max_rows=10)
-    scene = Scene(Native(catalogue))
+    scene = Scene(Native(catalogue), clock=time.monotonic)
 
     async def play() -> None:
         # The first runs; the second waits for it.

@@ -10,8 +10,10 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from softgate.runtime.jobs import Job
+from softgate.web.head import Limits
 from softgate.web.http import Http
 from softgate.web.protocols import Answer
+from softgate.web.sweeper import Sweeper
 from softgate.web.whole import Route, Whole, Write
 
 HELD = b"POST /held HTTP/1.1\r\nhost: here\r\ncontent-length: 0\r\n\r\n"
@@ -23,6 +25,7 @@ class Hands:
     """An edge that refuses at once, or leaves the answer to the test."""
 
     max_body_bytes = 1000
+    limits = Limits()
 
     def __init__(self) -> None:
         self.asked: list[tuple[Write, Job[Any, Any]]] = []
@@ -57,11 +60,8 @@ class Hands:
 
 
 @asynccontextmanager
-async def connection(
-    hands: Hands, *, keep_alive: float = 5
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def connection(hands: Hands) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     config: Any = uvicorn.Config(hands, http=Http, ws="none", lifespan="off", log_config=None)
-    config.timeout_keep_alive = keep_alive
     config.load()
     config.app = hands
 
@@ -182,13 +182,17 @@ def test_all_that_a_client_leaves_behind_is_given_up() -> None:
 def test_a_connection_is_not_idle_while_a_request_behind_another_is_under_way() -> None:
     async def scene() -> None:
         hands = Hands()
-        async with connection(hands, keep_alive=0.05) as (reader, writer):
+        sweeper = Sweeper(lambda: hands.protocols, Limits(), keep_alive_seconds=1)
+        async with connection(hands) as (reader, writer):
             writer.write(REFUSED + HELD)
             await until_asked(hands, 1)
-            await asyncio.sleep(0.2)
+            sweeper.look(0)
+            sweeper.look(100)
             hands.asked[0][0](Answer(b"yes"), "id")
             found = [await one(reader), await one(reader)]
             # And now it is.
+            sweeper.look(200)
+            sweeper.look(201)
             rest = await reader.read()
 
         assert (found, rest) == ([(400, b"no"), (200, b"yes")], b"")

@@ -19,11 +19,12 @@ from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
 from softgate.web import calls, docs, drift, errors, health, models
-from softgate.web.asgi import read_request
+from softgate.web.asgi import Room, read_request
 from softgate.web.aside import Aside
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
+from softgate.web.head import Limits
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge
@@ -81,6 +82,12 @@ def create_app(parts: Parts) -> Edge:
         overload_status=int(settings.overload_status),
         access_log=settings.access_log,
         guard=None if settings.tokens_file is None else Guard(settings.tokens_file, parts.counts.tokens_failures),
+        limits=Limits(
+            max_header_bytes=settings.max_header_bytes,
+            max_headers=settings.max_headers,
+            header_seconds=settings.header_seconds,
+            body_seconds=settings.body_seconds,
+        ),
     )
 
 
@@ -162,7 +169,8 @@ def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Part
         named = protocol.match("POST", request.scope["path"])
         assert named is not None, "Only paths of the protocol are published."
         limit, route = parts.settings.max_body_bytes, Route(protocol, *named)
-        asked = await read_request(request.scope, request.receive, route, limit=limit, started=parts.clock())
+        scope, receive = request.scope, request.receive
+        asked = await read_request(scope, receive, route, limit=limit, room=Room(limit), started=parts.clock())
         found = await calls.answer(protocol, asked, clock=parts.clock)
         return Response(found.body, found.status, media_type=found.content_type.decode())
 

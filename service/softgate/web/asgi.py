@@ -7,45 +7,75 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from softgate.errors import BodyTooLarge, MalformedBody, UnsupportedEncoding
+from softgate.errors import BodyTooLarge, MalformedBody, Overloaded, SoftgateError, UnsupportedEncoding
 from softgate.web import errors
+from softgate.web.guarded import REFUSAL_KEY
+from softgate.web.head import Headers
 from softgate.web.http import IS_GONE_KEY, SWITCHING_KEY
 from softgate.web.protocols import Answer, Request
-from softgate.web.whole import Headers, Route
+from softgate.web.whole import Route
 
 
 class ClientGone(Exception):
     """The client closed the connection before its request was complete: there is nobody to answer."""
 
 
+class Room:
+    """For the bodies that are being received, all together: five hundred that never end would fill the memory."""
+
+    def __init__(self, n_bytes: int) -> None:
+        self._n_bytes = n_bytes
+        self._n_taken = 0
+
+    def take(self, n_bytes: int) -> None:
+        """Raises Overloaded; what was taken is to be given back all the same."""
+        self._n_taken += n_bytes
+        if self._n_taken > self._n_bytes:
+            raise Overloaded(f"Expected bodies of at most {self._n_bytes} bytes under way at once; there are more.")
+
+    def give_back(self, n_bytes: int) -> None:
+        self._n_taken -= n_bytes
+
+
 async def read_request(
-    scope: Scope, receive: Receive, route: Route, *, limit: int, started: float, expires_at: float = math.inf
+    scope: Scope,
+    receive: Receive,
+    route: Route,
+    *,
+    limit: int,
+    room: Room,
+    started: float,
+    expires_at: float = math.inf,
 ) -> Request:
     """What a protocol needs of a request. Raises what `read_body` raises."""
-    body = await read_body(scope, receive, limit=limit)
+    body = await read_body(scope, receive, limit=limit, room=room)
     content_type = header(scope["headers"], b"content-type")
     return Request(route.model, route.version, scope["query_string"], content_type, body, started, expires_at)
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, *, limit: int, room: Room) -> bytes:
     """
     The whole body, refused as soon as it is known to be too large.
 
-    Raises BodyTooLarge, UnsupportedEncoding, MalformedBody and ClientGone.
+    Raises BodyTooLarge, Overloaded and what `pieces` raises.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
     body = bytearray()
-    async for piece in pieces(scope, receive):
-        body += piece
-        if len(body) > limit:
-            raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got more.")
+    try:
+        async for piece in pieces(scope, receive):
+            body += piece
+            room.take(len(piece))
+            if len(body) > limit:
+                raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got more.")
+    finally:
+        room.give_back(len(body))
     return bytes(body)
 
 
 async def pieces(scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises UnsupportedEncoding, MalformedBody and ClientGone."""
+    """The body as it arrives. Raises UnsupportedEncoding, MalformedBody, ClientGone, and why there will be no more."""
     for name, value in scope["headers"]:
         if scope.get(SWITCHING_KEY) and (
             name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
@@ -58,6 +88,9 @@ async def pieces(scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
+        if REFUSAL_KEY in scope:
+            refusal: SoftgateError = scope[REFUSAL_KEY]
+            raise refusal
         yield message.get("body", b"")
         more = message.get("more_body", False)
 
@@ -94,7 +127,9 @@ async def _disconnected(receive: Receive) -> None:
 
 def head(answer: Answer) -> list[tuple[bytes, bytes]]:
     length = (b"content-length", b"%d" % len(answer.body))
-    return [(b"content-type", answer.content_type), length, *errors.more_headers(answer.status)]
+    # Nobody wants the rest of a body that is too large.
+    ending = [(b"connection", b"close")] if answer.status == errors.STATUS[BodyTooLarge] else []
+    return [(b"content-type", answer.content_type), length, *errors.more_headers(answer.status), *ending]
 
 
 async def send_answer(answer: Answer, send: Send) -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 from softgate.errors import Forbidden, StartupFailed, Unauthenticated
 from softgate.settings import Settings
 from softgate.types import Floats
+from softgate.web.head import Headers
 from softgate.web.tokens import Token, digest, read_tokens
-from softgate.web.whole import Headers, Route
+from softgate.web.whole import Route
 
 logger = logging.getLogger("softgate.web")
 

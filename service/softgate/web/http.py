@@ -12,11 +12,11 @@ from typing import Any
 
 from uvicorn import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from softgate.web import errors
 from softgate.web.bulk import is_lines
-from softgate.web.flow import Flow
+from softgate.web.guarded import PIECE_BYTES, Awaited, Guarded, Parting
+from softgate.web.head import VERSIONS, check_head, is_host
 from softgate.web.protocols import Answer
 from softgate.web.whole import TIMEOUT_HEADER, Edge, Whole, first_lines, lines, unused
 
@@ -27,10 +27,12 @@ SWITCHING_KEY = "softgate.switching"
 IS_GONE_KEY = "softgate.is_gone"
 # uvicorn stops reading for more, and goes on when the application has taken some.
 LARGEST_WHOLE_BODY = 65_536
-_NOT_WHOLE = {b"transfer-encoding", b"content-encoding", b"expect"}
+# Members of an enumeration take their time to look up.
+HEAD, BODY = Awaited.HEAD, Awaited.BODY
+_NOT_WHOLE = {b"host", b"transfer-encoding", b"content-encoding", b"expect"}
 
 
-class Http(HttpToolsProtocol):
+class Http(Guarded):
     """
     Ignores a wish for another protocol, and says so by closing the connection after the answer.
 
@@ -38,40 +40,30 @@ class Http(HttpToolsProtocol):
     the next request, for which uvicorn would take it.
     """
 
-    _switching = False
-    _idle_since: float | None = None
-    """The loop's time when the last answer was sent; None while a request is under way."""
-    _under_way: Any = None
-    """The last request that was begun; those behind it wait in the pipeline."""
-    _has_answered = False
-    """Whether an answer was sent since the last bytes came."""
     _is_held = False
     """Whether the next one waits until the client has read what is written already."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.flow = Flow(transport, self.pipeline)
         self._edge, self._proxies = _edge(self.config)
         self._edge.connected(len(self.connections))
 
-    def data_received(self, data: bytes) -> None:
-        if not self._switching:
-            self._has_answered = False
-            super().data_received(data)
-
     def on_message_begin(self) -> None:
-        # The answer to a request ahead of it may have been sent since its bytes came.
-        self._idle_since = None
         # What else uvicorn prepares here is for the application, to which most requests do not get.
         self.url = b""
         self.headers = []
+        self._awaited = HEAD
+        self._n_begun += 1
+        self._n_loose = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         whole = self._whole()
+        self._n_read = self._n_loose = 0
         if whole is not None:
+            self._awaited = BODY
             is_next = self.cycle is None or self.cycle.response_complete
             self.cycle = whole  # type: ignore[assignment]  # it has all that uvicorn asks of one
             if is_next and not self._has_answered:
@@ -83,19 +75,26 @@ class Http(HttpToolsProtocol):
                 if is_next:
                     self.loop.call_soon(self._next)
             return
+        check_head(self.url, self.headers, self.parser.get_http_version(), self._edge.limits)
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url = url
         for name, value in headers:
             super().on_header(name, value)
         super().on_headers_complete()
+        self._awaited = BODY
+        self.cycle.transport = Parting(self)  # type: ignore[assignment]  # it writes and closes
+        # Trailers; they mean nothing here.
+        self.headers = []
         if self.parser.should_upgrade():
-            self._switching = True
+            self._deaf = True
             self.cycle.keep_alive = False
             # The application has not run yet: its task was made a line ago.
             self.scope[SWITCHING_KEY] = True  # type: ignore[literal-required]  # ASGI lets a server add keys
 
     def on_body(self, body: bytes) -> None:
+        self._n_read = self._n_loose = 0
+        self._n_pieces += 1
         cycle: Any = self.cycle
         if isinstance(cycle, Whole):
             cycle.body += body
@@ -103,6 +102,8 @@ class Http(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._awaited = None
+        self._n_read = 0
         cycle: Any = self.cycle
         if not isinstance(cycle, Whole):
             super().on_message_complete()
@@ -114,8 +115,6 @@ class Http(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._edge.connected(len(self.connections))
-        if self.timeout_keep_alive_task is not None:
-            self.timeout_keep_alive_task.cancel()
         cycles: list[Any] = [self._under_way, self.cycle, *(cycle for cycle, _ in self.pipeline)]
         for cycle in cycles:
             if cycle is None or cycle.response_complete:
@@ -132,13 +131,14 @@ class Http(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        if self.pipeline:
+        if self._parted:
+            self.flow.resume_reading()
+        elif self.pipeline:
             self.loop.call_soon(self._next)
-            return
-        self.flow.resume_reading()
-        self._idle_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._look_again(self.timeout_keep_alive)
+        else:
+            self.read_on()
+            if self._refusal is not None:
+                self._tell_refusal()
 
     def _next(self) -> None:
         """
@@ -146,35 +146,19 @@ class Http(HttpToolsProtocol):
 
         In a turn of its own: hundreds behind each other would be as many calls deep, and hold up everybody else.
         """
-        if self.transport.is_closing():
+        if self.transport.is_closing() or not self.pipeline:
             return
         self._is_held = self.flow.write_paused
         if not self._is_held:
             cycle, app = self.pipeline.pop()
-            self.flow.resume_reading()
+            if not self.pipeline:
+                self.read_on()
             self._start_asgi_task(cycle, app)
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._is_held:
             self._next()
-
-    def _unset_keepalive_if_required(self) -> None:
-        # One timer for a connection's life, not one for each of its requests.
-        self._idle_since = None
-
-    def _look_again(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self._close_if_idle)
-
-    def _close_if_idle(self) -> None:
-        """A connection on which there was no request for the time that it may be kept."""
-        self.timeout_keep_alive_task = None
-        if self._idle_since is not None:
-            left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-            if left > 0:
-                self._look_again(left)
-            else:
-                self.timeout_keep_alive_handler()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._under_way = cycle
@@ -186,7 +170,7 @@ class Http(HttpToolsProtocol):
 
     def _whole(self) -> Whole | None:
         """
-        The request whose headers are there, if the edge takes it whole.
+        The request whose headers are there, if the edge takes it whole; what `check_head` refuses, it does not.
 
         Not while the client reads too slowly: then its answers have to wait, which the application does.
         """
@@ -194,6 +178,7 @@ class Http(HttpToolsProtocol):
         is_plain = not (b"%" in url or b"?" in url or b"#" in url or self.root_path)
         if not is_plain or self.flow.write_paused or self.parser.should_upgrade():
             return None
+        limits, n_hosts = self._edge.limits, 0
         for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
@@ -203,17 +188,24 @@ class Http(HttpToolsProtocol):
                 request_id = request_id or value
             elif name == TIMEOUT_HEADER:
                 timeout = timeout or value
+            elif name == b"host" and is_host(value):
+                n_hosts += 1
             elif name in _NOT_WHOLE:
                 return None
-        if length is None or length > min(LARGEST_WHOLE_BODY, self._edge.max_body_bytes):
+        version = self.parser.get_http_version()
+        may_be_too_large = (
+            self._n_loose + PIECE_BYTES > limits.max_header_bytes or len(self.headers) > limits.max_headers
+        )
+        if n_hosts != 1 or version not in VERSIONS or may_be_too_large or length is None:
             return None
-        if content_type != b"application/json" and is_lines(content_type):
+        is_stream = content_type != b"application/json" and is_lines(content_type)
+        if is_stream or length > min(LARGEST_WHOLE_BODY, self._edge.max_body_bytes):
             return None
         method, path = self.parser.get_method().decode("ascii"), url.decode("ascii", "replace")
         route = self._edge.route(method, path)
         if route is None:
             return None
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
         client = (self.client, self._proxies)
         return Whole(method, path, route, self.headers, content_type, request_id, *client, keep_alive, timeout)
 
@@ -226,6 +218,12 @@ class Http(HttpToolsProtocol):
         whole.response_complete = self._has_answered = True
         # The job leads back here by its callback: a ring that only the garbage collector would open.
         whole.job = None
+        self._send(answer, request_id, keep_alive=whole.keep_alive)
+        if not whole.keep_alive:
+            self.part()
+        self.on_response_complete()
+
+    def _send(self, answer: Answer, request_id: str, *, keep_alive: bool) -> None:
         self.transport.write(
             b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
             % (
@@ -234,13 +232,10 @@ class Http(HttpToolsProtocol):
                 lines(self.server_state.default_headers),
                 len(answer.body),
                 request_id.encode(),
-                b"" if whole.keep_alive else b"connection: close\r\n",
+                b"" if keep_alive else b"connection: close\r\n",
                 answer.body,
             )
         )
-        if not whole.keep_alive:
-            self.transport.close()
-        self.on_response_complete()
 
 
 @cache

@@ -20,9 +20,10 @@ from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.batch import Part
 from softgate.runtime.jobs import Job
 from softgate.web import calls, errors
-from softgate.web.asgi import ClientGone, header, pieces, read_request, send_answer, unless_gone, while_there
+from softgate.web.asgi import ClientGone, Room, header, pieces, read_request, send_answer, unless_gone, while_there
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
+from softgate.web.head import Limits
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request
 from softgate.web.whole import TIMEOUT_HEADER, Route, Whole, Write
@@ -36,6 +37,8 @@ MOST_MILLISECONDS = 3_600_000
 REQUEST_ID_KEY = "softgate.request_id"
 # No answer was sent; the status under which such requests are counted and logged.
 CLIENT_GONE = 499
+# So many bodies of the largest size may be under way at once.
+MOST_LARGEST_BODIES = 32
 LEAST_LOGGED_STATUS = {"all": 0, "errors": 400, "none": 1000}
 
 
@@ -55,6 +58,7 @@ class Edge:
         overload_status: int,
         access_log: str,
         guard: Guard | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         """`guard`: None where nobody is asked for a token."""
         self._app = app
@@ -66,6 +70,8 @@ class Edge:
         self.max_body_bytes = max_body_bytes
         self._timeout_seconds = request_timeout_ms / 1000
         self._overload_status = overload_status
+        self.limits = limits
+        self.room = Room(MOST_LARGEST_BODIES * max_body_bytes)
         self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
         # Clients ask for a few paths over and over; whoever makes up others only pushes them out.
         self.route = lru_cache(maxsize=256)(self._find)
@@ -99,9 +105,10 @@ class Edge:
                 noted = partial(self._noted, request_id=request_id)
                 await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
             else:
+                limit, room = self.max_body_bytes, self.room
                 expires_at = started + self._seconds(header(scope["headers"], TIMEOUT_HEADER))
                 request = await read_request(
-                    scope, receive, route, limit=self.max_body_bytes, started=started, expires_at=expires_at
+                    scope, receive, route, limit=limit, room=room, started=started, expires_at=expires_at
                 )
                 answer = await unless_gone(calls.answer(route.protocol, request, clock=self._clock), receive)
                 if answer.cause is not None:
@@ -158,6 +165,16 @@ class Edge:
             # A panic of a library written in Rust as well: nobody above would answer.
             done(exc)
             return None
+
+    def refused(self, exc: SoftgateError, whole: Whole | None, peer: tuple[str, int] | None) -> tuple[Answer, str]:
+        """The answer to what is no request, or not a whole one, and its id; `whole` is the part that is there."""
+        request_id = _request_id(b"" if whole is None else whole.request_id)
+        protocol = self._protocols[0] if whole is None else whole.route.protocol
+        answer = protocol.refuse(self._noted(exc, request_id), request_id=request_id)
+        self._counts.response(answer.status)
+        if answer.status >= self._least_logged_status:
+            self._log(whole or Asked("", "", peer), answer.status, request_id, self._clock())
+        return answer, request_id
 
     def lost(self, whole: Whole) -> None:
         """The client of a request that is taken went away before its answer."""

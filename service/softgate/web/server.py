@@ -4,7 +4,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,10 +21,13 @@ from softgate.web.app import Parts, create_app
 from softgate.web.http import Http
 from softgate.web.metrics.exposition import Exposition
 from softgate.web.metrics.layout import web_counts
+from softgate.web.sweeper import Sweeper
 
 logger = logging.getLogger("softgate.web")
 
 BACKLOG = 2048
+# Ticks of uvicorn's, ten a second, between looks for clients that take too long.
+TICKS_PER_LOOK = 5
 # A worker that could not load its models; the supervisor does not start it again.
 EXIT_STARTUP_FAILED = 3
 
@@ -71,6 +74,13 @@ class Server(uvicorn.Server):
         self._alone = alone
         self._own = own
         self._others = others
+        edge: Any = config.app
+        self._sweeper = Sweeper(self._open, edge.limits, keep_alive_seconds=config.timeout_keep_alive)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_PER_LOOK == 0:
+            self._sweeper.look(time.monotonic())
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self._alone:
@@ -80,6 +90,9 @@ class Server(uvicorn.Server):
         for listener in sockets or ():
             accepting: Any = Accepting(listener, self._make_protocol, own=self._own, others=self._others)
             self.servers.append(accepting)
+
+    def _open(self) -> Collection[Any]:
+        return self.server_state.connections
 
     def _make_protocol(self) -> Http:
         return Http(self.config, self.server_state, self.lifespan.state)

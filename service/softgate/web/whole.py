@@ -1,6 +1,6 @@
 """A request held whole, and what the edge is to the protocol that holds it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -10,9 +10,10 @@ from typing import Protocol as Interface
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from softgate.errors import SoftgateError
+from softgate.web.head import Headers, Limits
 from softgate.web.protocols import Answer, Protocol
 
-Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 # How long the client lets its request wait for the graph, in whole milliseconds.
 TIMEOUT_HEADER = b"x-request-timeout-ms"
 Write: TypeAlias = Callable[[Answer, str], None]
@@ -77,11 +78,15 @@ class Edge(Interface):
     """What this asks of the application."""
 
     max_body_bytes: int
+    limits: Limits
     route: Callable[[str, str], Route | None]
     """Of a method and a path; `answer_whole` answers where there is one."""
 
     def answer_whole(self, whole: Whole, write: Write) -> Any:
         """Answers a request whose body is there, now or later. The job under way, if there is one. Never raises."""
+
+    def refused(self, exc: SoftgateError, whole: Whole | None, peer: tuple[str, int] | None) -> tuple[Answer, str]:
+        """The answer to what is no request, or not a whole one, and its id; `whole` is the part that is there."""
 
     def lost(self, whole: Whole) -> None:
         """Notes a request whose client went away before its answer."""

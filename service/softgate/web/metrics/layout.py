@@ -12,7 +12,7 @@ from softgate.types import Floats
 from softgate.web import errors
 
 WEB = "web"
-STATUSES = (200, 307, 400, 401, 403, 404, 405, 413, 415, 429, 499, 500, 503, 504)
+STATUSES = (200, 307, 400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 499, 500, 503, 504, 505)
 
 
 def layout(bundles: Sequence[Bundle]) -> Layout:
