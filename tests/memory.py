@@ -12,6 +12,12 @@ def peak_mib(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024 if "VmHWM:" in status else 0.0
 
 
+def proportional_mib(pid: int) -> float:
+    """What a process holds, of shared pages its part."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(rollup.partition("\nPss:")[2].split()[0]) / 1024
+
+
 def peak_until_end(process: "subprocess.Popen[Any]") -> float:
     """
     Looks every few milliseconds, for `ru_maxrss` of a child starts at what its parent had when it forked.

@@ -29,12 +29,16 @@ class Served:
 
     def metrics(self) -> dict[str, float]:
         """Every sample of a scrape, by its name with its labels."""
-        lines = self.client.get("/metrics").text.splitlines()
-        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
+        return samples(self.client.get("/metrics").text)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
+
+
+def samples(scrape: str) -> dict[str, float]:
+    lines = scrape.splitlines()
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line[0] != "#")}
 
 
 def command(*arguments: object) -> list[str]:
@@ -64,7 +68,11 @@ class Started:
 
 @contextmanager
 def started(
-    line: Sequence[str], *, variables: Mapping[str, str] | None = None, preexec_fn: Callable[[], object] | None = None
+    line: Sequence[str],
+    *,
+    variables: Mapping[str, str] | None = None,
+    preexec_fn: Callable[[], object] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[Started]:
     """A process whose standard error is to be read. It is ended at the end, whatever the test did or did not get to."""
     process = subprocess.Popen(
@@ -73,6 +81,7 @@ def started(
         text=True,
         env=environment(**(variables or {})),
         preexec_fn=preexec_fn,  # noqa: PLW1509 - one system call, no lock
+        pass_fds=pass_fds,
     )
     assert process.stderr is not None
     try:

@@ -45,6 +45,9 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one [SOFTGATE_PORT; 8080].")
     ] = None,
+    descriptor: Annotated[
+        int | None, typer.Option("--fd", min=0, help="File descriptor of a socket that listens already, handed over.")
+    ] = None,
     workers: Workers = None,
     state_dir: Annotated[
         Path | None, typer.Option(help="Folder where drift detectors survive a restart [SOFTGATE_STATE_DIR; none].")
@@ -57,9 +60,14 @@ def serve(
     """Serve over HTTP until told to stop."""
     from softgate.commands import serve as command
 
-    raise typer.Exit(
-        command.run(folder, host=host, port=port, workers=workers, state_dir=state_dir, models_digest=models_digest)
-    )
+    given = {
+        "host": host,
+        "port": port,
+        "workers": workers,
+        "state_dir": state_dir,
+        "models_digest": models_digest,
+    }
+    raise typer.Exit(command.run(folder, descriptor=descriptor, **given))
 
 
 @app.command()

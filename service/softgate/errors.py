@@ -23,6 +23,7 @@ Everything softgate raises on purpose.
     + UnknownVersion        the model is served, this version of it is not
   x Overloaded              the queue is full or too long; the caller may retry later
   x DeadlineExceeded        the request waited in the queue for longer than it may
+  x ReloadFailed            the models were not exchanged; those served before are served still
   x NotReady                the model is still loading; the caller may retry later
   x ModelError              the operator must mend the folder under models/
     + CardInvalid           classifier.toml or labels.txt
@@ -123,6 +124,10 @@ class UnknownVersion(UnknownModel):
 
 class Overloaded(SoftgateError):
     code = "overloaded"
+
+
+class ReloadFailed(SoftgateError):
+    code = "reload_failed"
 
 
 class DeadlineExceeded(SoftgateError):

@@ -1,5 +1,6 @@
 """The only reader of the environment. A command-line option overrides its variable."""
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 from softgate.errors import StartupFailed
 
 PREFIX = "SOFTGATE_"
+# Where the protocol of LISTEN_FDS begins to count.
+FIRST_HANDED_OVER = 3
 
 
 class Settings(BaseSettings):
@@ -57,6 +60,17 @@ class Settings(BaseSettings):
     allow_public: Annotated[
         bool, Field(description="whether to listen without tokens on an address that others reach")
     ] = False
+    hang_seconds: Annotated[
+        float, Field(ge=1, le=3600, description="a worker whose event loop stands still so long is killed and replaced")
+    ] = 10.0
+    ops_port: Annotated[
+        int, Field(ge=0, le=65535, description="port for /livez, /readyz and /metrics alone; 0: none")
+    ] = 0
+    ops_host: Annotated[str, Field(description="address of that port")] = "127.0.0.1"
+    admin: Annotated[bool, Field(description="whether models may be reloaded over HTTP: /admin")] = False
+    watch_seconds: Annotated[
+        float, Field(ge=0, description="how often the model folder is looked at, to reload what changed; 0: never")
+    ] = 0.0
     state_dir: Annotated[
         Path | None, Field(description="folder where the drift detectors' state survives a restart; none: nowhere")
     ] = None
@@ -69,6 +83,11 @@ class Settings(BaseSettings):
     token: Annotated[SecretStr | None, Field(description="what softgate drift shows to a server that wants tokens")] = (
         None
     )
+
+    @property
+    def supervised(self) -> bool:
+        """Whether a process of its own starts the workers, and can therefore put new ones in their place."""
+        return self.workers > 1 or self.admin or self.watch_seconds > 0
 
 
 def read_settings(**given: object) -> Settings:
@@ -114,3 +133,14 @@ def unknown_variables() -> Sequence[str]:
 def _environment() -> Collection[str]:
     """Names of its variables, in lower case."""
     return EnvSettingsSource(Settings).env_vars.keys()
+
+
+def handed_over() -> int | None:
+    """The descriptor of the socket that systemd, or who speaks as it does, hands over. Raises StartupFailed."""
+    said = [os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")]
+    # Inherited by mistake: they were meant for a process before us.
+    if said[0] != str(os.getpid()):
+        return None
+    if said[1] != "1":
+        raise StartupFailed(f"LISTEN_FDS: got {said[1]!r}, wanted 1: one listening socket.")
+    return FIRST_HANDED_OVER

@@ -47,6 +47,7 @@ from softgate.web.http import Http  # noqa: E402
 from softgate.web.metrics.exposition import Exposition  # noqa: E402
 from softgate.web.metrics.layout import layout, web_counts  # noqa: E402
 from softgate.web.protocols import native  # noqa: E402
+from softgate.web.reloads import Reloads  # noqa: E402
 
 PICTURE = ROOT / "docs" / "pictures" / "profile.png"
 N_REQUESTS = 4000
@@ -151,6 +152,9 @@ def connected(folder: Path) -> tuple[Catalogue, Http, Transport]:
         settings=Settings(),
         threads=1,
         clock=time.monotonic,
+        reloads=Reloads(),
+        alone=True,
+        admitted=lambda: True,
         failed=lambda exc: sys.exit(str(exc)),
     )
     config = uvicorn.Config(create_app(parts), loop="uvloop", http=Http, ws="none", lifespan="off", log_config=None)

@@ -25,6 +25,7 @@ from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.middleware import REQUEST_ID_KEY
 from softgate.web.protocols import PROTOCOLS
 from softgate.web.protocols.native import PredictBody
+from softgate.web.reloads import Reloads
 from softgate.web.schema.answers import EXAMPLE_ANSWER, EXAMPLE_LINES_ANSWER, PredictAnswer
 from softgate.web.schema.problems import PROBLEMS, Problem, problems
 from softgate.web.schema.requests import EXAMPLE_REQUESTS, PredictRequest
@@ -200,6 +201,9 @@ def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -
         settings=Settings(),
         threads=1,
         clock=time.monotonic,
+        reloads=Reloads(),
+        alone=True,
+        admitted=lambda: True,
         failed=lambda exc: pytest.fail(str(exc)),
     )
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from rich.text import Text
@@ -12,23 +13,36 @@ from softgate.runtime.contained import Limits
 from softgate.runtime.pinned import verify
 from softgate.runtime.probe import probe
 from softgate.runtime.repository import find_bundles
-from softgate.settings import read_settings
-from softgate.web import auth, server, supervisor
+from softgate.settings import handed_over, read_settings
+from softgate.web import auth, server
+from softgate.web.serving import Sockets, serve
 
 
-def run(folder: Path, **options: object) -> int:
-    """Until told to stop; returns the exit code. `options` are settings; None leaves one to the environment."""
-    settings = read_settings(**options)
+def run(folder: Path, *, descriptor: int | None, **given: object) -> int:
+    """
+    Until told to stop; returns the exit code.
+
+    `descriptor`: of a socket that listens already. `given`: settings; None leaves one to the environment.
+    """
+    settings = read_settings(**given)
+    descriptor = handed_over() if descriptor is None else descriptor
     bundles = find_bundles(folder)
     verify(bundles, settings.models_digest)
     limits = Limits(memory_bytes=settings.probe_memory_mb * 2**20, seconds=settings.probe_seconds)
     for bundle in bundles:
         probe(bundle, limits)
-    auth.check_address(settings.host, settings)
-    with server.bind(settings.host, settings.port) as listener:
+    with ExitStack() as stack:
+        if descriptor is None:
+            auth.check_address(settings.host, settings)
+            listener = stack.enter_context(server.bind(settings.host, settings.port))
+        else:
+            listener = stack.enter_context(server.adopt(descriptor))
+            auth.check_address(listener.getsockname()[0], settings)
+        ops = stack.enter_context(server.bind(settings.ops_host, settings.ops_port)) if settings.ops_port else None
         if sys.stdout.isatty():
             _greet(server.url(listener), bundles[0].name, kind=bundles[0].card.input.kind)
-        return supervisor.serve(listener, bundles, settings)
+        sockets = Sockets(listener, ops, taken_over=descriptor is not None)
+        return serve(sockets, bundles, settings, folder=folder)
 
 
 SENT: Mapping[str, str] = {

@@ -21,11 +21,13 @@ class Catalogue:
         self.classifiers: dict[str, Classifier] = {}
         self.waiting = dict.fromkeys(self.bundles, LOADING)
         """Why each model that is not ready is not, by name."""
+        self.leaving = False
+        """The process is about to end: it still answers, and is to be sent nothing new."""
         self._counts = counts
 
     @property
     def ready(self) -> bool:
-        return bool(self.classifiers) and not self.waiting
+        return bool(self.classifiers) and not self.waiting and not self.leaving
 
     def load(self, *, threads: int, clock: Callable[[], float], max_rows: int) -> None:
         """Load, warm and check every bundle; blocks. Raises the ModelError of the first that fails."""
@@ -64,5 +66,6 @@ class Catalogue:
 
 
 def section(bundle: Bundle) -> str:
-    """The name of a model version's counts."""
-    return f"model/{bundle.name}/{bundle.version}"
+    """The name of the counts of a model version under its calibration."""
+    identity = "" if bundle.calibration is None else f"/{bundle.calibration.id}"
+    return f"model/{bundle.name}/{bundle.version}{identity}"

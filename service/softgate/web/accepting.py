@@ -1,5 +1,5 @@
 """
-Connections from a socket that several workers share, so that none holds many more than the others.
+Connections from a socket that several processes may share: no worker holds many more than the others.
 
 All of them are woken by a connection, and the quickest would take a burst of them whole. Who is ahead of the others
 lets a moment pass, in which one of those may take it. If none does, it takes one itself; if none does time and again,
@@ -17,6 +17,8 @@ PAUSE_SECONDS = 1e-3
 MOST_PAUSES = 100
 # Out of file descriptors, say: a client waits in the queue, and nothing is gained by looking again at once.
 RETRY_SECONDS = 0.1
+# What a queue may hold, and some that come while it is emptied.
+MOST_WAITING = 4096
 
 
 class Accepting:
@@ -50,6 +52,16 @@ class Accepting:
             self._timer.cancel()
         self._loop.remove_reader(self._listener)
 
+    def close_empty(self) -> None:
+        """Close, but first take the clients that wait in the queue: the last to leave the socket would cut them off."""
+        self.close()
+        for _ in range(MOST_WAITING):
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open(client)
+
     async def wait_closed(self) -> None:
         """Until what was accepted has its protocol."""
         await asyncio.gather(*self._opening, return_exceptions=True)
@@ -81,6 +93,9 @@ class Accepting:
         except OSError:
             self._pause(RETRY_SECONDS)
             return
+        self._open(client)
+
+    def _open(self, client: socket.socket) -> None:
         client.setblocking(False)
         task = self._loop.create_task(self._loop.connect_accepted_socket(self._make_protocol, client))
         self._opening.add(task)

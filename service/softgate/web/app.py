@@ -18,7 +18,7 @@ from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
-from softgate.web import calls, docs, drift, errors, health, models
+from softgate.web import admin, calls, docs, drift, errors, health, models
 from softgate.web.asgi import Room, read_request
 from softgate.web.aside import Aside
 from softgate.web.auth import Guard
@@ -29,6 +29,7 @@ from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge
 from softgate.web.protocols import PROTOCOLS, Protocol
+from softgate.web.reloads import Reloads
 from softgate.web.schema.problems import PROBLEMS, problems
 from softgate.web.schema.published import PUBLISHED, Published
 from softgate.web.whole import Route
@@ -44,6 +45,8 @@ Try it: open **predict**, name a model of `GET /v1/models`, and send a sentence.
 
 # Requests under way are no garbage; with the default of 700 objects, a burst of them is looked through again and again.
 YOUNG_OBJECTS = 10_000
+# How often a worker that is ready looks whether it may begin.
+ADMISSION_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class Parts:
     settings: Settings
     threads: int
     clock: Callable[[], float]
+    reloads: Reloads
+    alone: bool
+    """Nobody else listens on the socket."""
+    admitted: Callable[[], bool]
+    """Of one that is not alone: whether it may take connections once it is ready."""
     failed: Callable[[Exception], None]
     """Called where a model does not load: a server that can never be ready must not linger."""
 
@@ -106,7 +114,10 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
         _publish(api, published, protocols[published.protocol], parts)
     api.include_router(models.routes(parts.catalogue))
     api.include_router(drift.routes(parts.catalogue, parts.board, parts.clock))
-    api.include_router(health.routes(parts.catalogue))
+    api.include_router(health.routes(parts.catalogue, parts.reloads))
+    if parts.settings.admin:
+        limit = parts.settings.probe_seconds
+        api.include_router(admin.routes(parts.catalogue, parts.reloads, clock=parts.clock, limit=limit))
     api.include_router(docs.routes(title="softgate"))
     _add_metrics(api, parts.exposition)
     _add_problems(api, parts.counts)
@@ -117,8 +128,9 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     """
     Load, and meanwhile answer or not.
 
-    A worker alone answers at once, if only to say what is still missing. One of several stays away from the socket they
-    share until it is ready: what it would refuse, another can answer.
+    A worker alone answers at once, if only to say what is still missing. One that shares its socket, with others or
+    with the server that it takes over from, stays away from it until it is ready: what it would refuse, another can
+    answer.
     """
 
     async def load() -> None:
@@ -140,8 +152,11 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(load())
-        if parts.settings.workers > 1:
+        if not parts.alone:
             await loading
+            # Others load the same models, and where one of them fails none of them is to be seen.
+            while not parts.admitted():
+                await asyncio.sleep(ADMISSION_SECONDS)
         yield
         await loading
         parts.catalogue.close()

@@ -24,6 +24,7 @@ STATUS: Mapping[type[SoftgateError], int] = {
     errors.HttpVersionUnsupported: 505,
     errors.UnsupportedEncoding: 415,
     errors.UnknownModel: 404,
+    errors.ReloadFailed: 409,
     errors.Overloaded: 429,
     errors.DeadlineExceeded: 504,
     errors.NotReady: 503,

@@ -66,7 +66,7 @@ class Guarded(HttpToolsProtocol):
     """Whether an answer was sent since there were bytes to parse."""
     _parted = False
     """Whether there will be no more answers."""
-    _stopping = False
+    _leaving = False
     """Whether the server ends, and waits for nobody's leave."""
     _refusal: SoftgateError | None = None
     """To be told behind the answers under way."""
@@ -127,8 +127,10 @@ class Guarded(HttpToolsProtocol):
         super().pause_writing()
 
     def shutdown(self) -> None:
-        self._stopping = True
-        super().shutdown()
+        """The server leaves: the answer to what is under way, or to what comes next, closes the connection."""
+        self._leaving = True
+        if self.cycle is not None and not self.pipeline:
+            self.cycle.keep_alive = False
 
     def awaited(self) -> tuple[Awaited, int, int] | None:
         """What the client is waited for, and since which request and piece; None where it waits for the server."""
@@ -162,7 +164,7 @@ class Guarded(HttpToolsProtocol):
         with bytes unread makes the system throw away what the other side has not read.
         """
         self._deaf = self._parted = True
-        if self._awaited is None or self._stopping:
+        if self._awaited is None or self._leaving:
             self.transport.close()
         else:
             self.transport.write_eof()

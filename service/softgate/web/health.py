@@ -3,11 +3,12 @@
 from fastapi import APIRouter, Response
 
 from softgate.policy.catalogue import Catalogue
+from softgate.web.reloads import Reloads
 from softgate.web.schema.models import Health
 from softgate.web.schema.problems import without_input
 
 
-def routes(catalogue: Catalogue) -> APIRouter:
+def routes(catalogue: Catalogue, reloads: Reloads) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/livez", summary="Is the process alive?", response_model_exclude_none=True)
@@ -25,6 +26,12 @@ def routes(catalogue: Catalogue) -> APIRouter:
         """Every model is loaded, warm, and has reproduced its golden rows. `?verbose` says what is missing."""
         response.status_code = 200 if catalogue.ready else 503
         states = {name: catalogue.waiting.get(name, "ready") for name in catalogue.bundles}
-        return Health(status="ok" if catalogue.ready else "not ready", models=None if verbose is None else states)
+        told = Health(status="ok" if catalogue.ready else "not ready")
+        return told if verbose is None else told.model_copy(update={"models": states, "reload": _latest(reloads)})
 
     return router
+
+
+def _latest(reloads: Reloads) -> str | None:
+    news = reloads.news
+    return " ".join(filter(None, (news.outcome, news.reason))) or None

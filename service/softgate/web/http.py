@@ -83,6 +83,8 @@ class Http(Guarded):
             super().on_header(name, value)
         super().on_headers_complete()
         self._awaited = BODY
+        if self._leaving:
+            self.cycle.keep_alive = False
         self.cycle.transport = Parting(self)  # type: ignore[assignment]  # it writes and closes
         # Trailers; they mean nothing here.
         self.headers = []
@@ -216,10 +218,12 @@ class Http(Guarded):
         if whole.disconnected:
             return
         whole.response_complete = self._has_answered = True
+        # Of requests sent without waiting for answers, the last one's closes.
+        keep_alive = whole.keep_alive and not (self._leaving and not self.pipeline and not self._held)
         # The job leads back here by its callback: a ring that only the garbage collector would open.
         whole.job = None
-        self._send(answer, request_id, keep_alive=whole.keep_alive)
-        if not whole.keep_alive:
+        self._send(answer, request_id, keep_alive=keep_alive)
+        if not keep_alive:
             self.part()
         self.on_response_complete()
 

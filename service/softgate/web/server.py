@@ -1,11 +1,16 @@
 """One worker: uvicorn on a socket that was bound for it."""
 
+import asyncio
 import logging
+import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -20,7 +25,8 @@ from softgate.web.accepting import Accepting
 from softgate.web.app import Parts, create_app
 from softgate.web.http import Http
 from softgate.web.metrics.exposition import Exposition
-from softgate.web.metrics.layout import web_counts
+from softgate.web.metrics.layout import WebCounts, web_counts
+from softgate.web.reloads import FAILURE, Reloads
 from softgate.web.sweeper import Sweeper
 
 logger = logging.getLogger("softgate.web")
@@ -28,6 +34,9 @@ logger = logging.getLogger("softgate.web")
 BACKLOG = 2048
 # Ticks of uvicorn's, ten a second, between looks for clients that take too long.
 TICKS_PER_LOOK = 5
+LOOK_SECONDS = 0.1
+# The grace is for requests; what is left of the process afterwards takes a moment.
+EXTRA_GRACE_SECONDS = 2
 # A worker that could not load its models; the supervisor does not start it again.
 EXIT_STARTUP_FAILED = 3
 
@@ -53,6 +62,27 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def adopt(descriptor: int) -> socket.socket:
+    """
+    The listening socket that whoever started us hands over under this descriptor. Raises StartupFailed.
+
+    With its protocol named, for the reason that `bind` gives.
+    """
+    try:
+        found = socket.socket(fileno=descriptor)
+    except OSError as exc:
+        raise StartupFailed(f"File descriptor {descriptor}: cannot listen on it: {exc.strerror}.") from exc
+    is_tcp = found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
+    if not is_tcp or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        found.detach()
+        raise StartupFailed(f"File descriptor {descriptor}: expected a TCP socket that listens; got {found!r}.")
+    listener = socket.socket(found.family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=found.detach())
+    # Programs that we start have no business with it.
+    listener.set_inheritable(False)
+    listener.setblocking(False)
+    return listener
+
+
 def threads(settings: Settings) -> int:
     """Most threads per graph, in each worker."""
     return settings.threads or max(1, usable_cpus() // settings.workers)
@@ -65,44 +95,99 @@ def url(listener: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which leaves connections to workers that have fewer."""
+    """uvicorn's, which leaves connections to workers that have fewer, and loses none when it stops."""
 
     def __init__(
-        self, config: uvicorn.Config, *, alone: bool, own: Callable[[], float], others: Callable[[], Sequence[float]]
+        self,
+        config: uvicorn.Config,
+        *,
+        own: WebCounts,
+        others: Callable[[], Sequence[float]],
+        leave: Callable[[], None],
     ) -> None:
+        """`leave` is called when the server is told to stop."""
         super().__init__(config)
-        self._alone = alone
         self._own = own
         self._others = others
+        self._leave = leave
+        self.servers = []
         edge: Any = config.app
         self._sweeper = Sweeper(self._open, edge.limits, keep_alive_seconds=config.timeout_keep_alive)
 
-    async def on_tick(self, counter: int) -> bool:
-        if counter % TICKS_PER_LOOK == 0:
-            self._sweeper.look(time.monotonic())
-        return await super().on_tick(counter)
-
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._alone:
-            await super().startup(sockets)
-            return
         await super().startup([])
         for listener in sockets or ():
-            accepting: Any = Accepting(listener, self._make_protocol, own=self._own, others=self._others)
+            accepting: Any = Accepting(
+                listener, self._make_protocol, own=lambda: self._own.n_connections, others=self._others
+            )
             self.servers.append(accepting)
 
     def _open(self) -> Collection[Any]:
         return self.server_state.connections
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        self._own.beat()
+        if counter % TICKS_PER_LOOK == 0:
+            self._sweeper.look(time.monotonic())
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal lets requests end; the second does not wait for anything."""
+        if self.should_exit:
+            os._exit(128 + sig)
+        self.should_exit = True
+        for accepting in self.servers:
+            accepting.close()
+        self._leave()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        Lose nothing that a client sent: leave the socket first, then close each connection with an answer.
+
+        Where a graph does not come back, its thread would keep the process: then it ends without it.
+        """
+        patience = (self.config.timeout_graceful_shutdown or 0) + EXTRA_GRACE_SECONDS
+        end = threading.Timer(patience, os._exit, (0,))
+        end.daemon = True
+        end.start()
+        accepting: Any
+        for accepting in self.servers:
+            accepting.close_empty()
+            await accepting.wait_closed()
+        sweeping = asyncio.create_task(self._sweep())
+        await super().shutdown(sockets)
+        sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        """Where uvicorn does not tick any more."""
+        self._sweeper.leave()
+        while True:
+            self._sweeper.look(time.monotonic())
+            await asyncio.sleep(LOOK_SECONDS)
+
     def _make_protocol(self) -> Http:
         return Http(self.config, self.server_state, self.lifespan.state)
 
 
-def run(listener: socket.socket, board: Board, settings: Settings, *, worker: int) -> int:
-    """Serve until told to stop; returns the exit code. `worker` is this process's row of the counts."""
-    counts = board.counts
-    row = counts.row(worker)
-    own_counts = web_counts(counts, worker=worker)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker stands among others."""
+
+    board: Board
+    reloads: Reloads
+    row: int
+    """Of the counts."""
+    beside: Sequence[int]
+    """The rows of those that serve the same."""
+    alone: bool
+    """Nobody else listens on the socket."""
+
+
+def run(listener: socket.socket, place: Place, settings: Settings) -> int:
+    """Serve until told to stop; returns the exit code."""
+    board, counts = place.board, place.board.counts
+    row, own_counts = counts.row(place.row), web_counts(counts, worker=place.row)
     own_counts.worker_started()
     logs.set_up(settings.log_format, own_counts.dropped_log_lines)
     exit_code = 0
@@ -113,22 +198,32 @@ def run(listener: socket.socket, board: Board, settings: Settings, *, worker: in
             logger.critical(str(exc), extra={"code": exc.code})
         else:
             logger.critical("a model does not load", exc_info=exc)
+        place.reloads.order(f"{FAILURE}{exc}")
         exit_code = EXIT_STARTUP_FAILED
         server.should_exit = True
 
+    catalogue = Catalogue(board.bundles, lambda section: counts.layout.view(row, section))
+
+    def leave() -> None:
+        catalogue.leaving = True
+        own_counts.leave()
+
     app = create_app(
         Parts(
-            catalogue=Catalogue(board.bundles, lambda section: counts.layout.view(row, section)),
+            catalogue=catalogue,
             board=board,
             exposition=Exposition(board, time.monotonic),
             counts=own_counts,
             settings=settings,
             threads=threads(settings),
             clock=time.monotonic,
+            reloads=place.reloads,
+            alone=place.alone,
+            admitted=lambda: own_counts.is_admitted or server.should_exit,
             failed=failed,
         )
     )
-    beside = [web_counts(counts, worker=other) for other in range(settings.workers) if other != worker]
+    beside = [web_counts(counts, worker=other) for other in place.beside]
     server = Server(
         uvicorn.Config(
             app,
@@ -141,17 +236,13 @@ def run(listener: socket.socket, board: Board, settings: Settings, *, worker: in
             server_header=False,
             timeout_graceful_shutdown=settings.grace_seconds,
         ),
-        alone=settings.workers == 1,
-        own=lambda: own_counts.n_connections,
+        own=own_counts,
         # Those that load models, or do not run any more, take no connections.
         others=lambda: [other.n_connections for other in beside if other.is_ready],
+        leave=leave,
     )
-
-    # uvicorn raises the signal that stopped it once more when it is done; caught here, the exit code stays 0.
-    def stop(*_: object) -> None:
-        server.should_exit = True
-
+    # While the server runs, uvicorn sees to it that it is called.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, server.handle_exit)
     server.run(sockets=[listener])
     return exit_code

@@ -1,6 +1,6 @@
 """Deadlines of all connections, looked at every now and then: a request sets no timer and reads no clock."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Protocol as Interface
 
 from softgate.web.guarded import Awaited
@@ -8,6 +8,9 @@ from softgate.web.head import Limits
 
 # For a client to read why it was refused, while what it still sends is thrown away.
 PARTING_SECONDS = 2.0
+# While the server leaves, a client that keeps a connection busy sends its next request within this time, and its answer
+# closes the connection. One that is idle for longer is closed.
+LINGER_SECONDS = 1.0
 
 
 class Connection(Interface):
@@ -24,7 +27,7 @@ class Sweeper:
         self, connections: Callable[[], Collection[Connection]], limits: Limits, *, keep_alive_seconds: float
     ) -> None:
         self._connections = connections
-        self._seconds: Mapping[Awaited, float] = {
+        self._seconds: dict[Awaited, float] = {
             Awaited.REQUEST: keep_alive_seconds,
             Awaited.HEAD: limits.header_seconds,
             Awaited.BODY: limits.body_seconds,
@@ -32,6 +35,11 @@ class Sweeper:
             Awaited.CLOSE: PARTING_SECONDS,
         }
         self._since: dict[Connection, tuple[tuple[Awaited, int, int], float]] = {}
+
+    def leave(self) -> None:
+        """The server ends: from now on nobody is waited for long who asks for nothing."""
+        self._seconds |= {Awaited.REQUEST: LINGER_SECONDS, Awaited.HEAD: LINGER_SECONDS}
+        self._since.clear()
 
     def look(self, now: float) -> None:
         """`now` in seconds of any clock that never goes back."""

@@ -55,6 +55,11 @@ class Watcher:
         else:
             self._failing = False
 
+    def follow(self, board: Board) -> None:
+        """Go on with a board that follows ours. Not while there is a thread."""
+        self._board = board
+        self._watch.follow(board)
+
     def start(self) -> None:
         """Tick on a thread of its own."""
         self._thread = threading.Thread(target=self._run, name="softgate-watch", daemon=True)

@@ -1,7 +1,8 @@
 """What the watch keeps and every worker reads: windows of counts and the detectors' states, in shared memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 from softgate.policy.catalogue import section
 from softgate.policy.monitor.axes import Axes, axes
@@ -41,10 +42,19 @@ class Board:
     def __init__(self, bundles: Sequence[Bundle], counts: Counts, *, now: float) -> None:
         self.bundles = bundles
         self.counts = counts
-        self.windows = Windows(counts.layout.width, now=now)
+        self.windows = Windows(counts.room, now=now)
         self.watched: Mapping[str, Watched] = {bundle.name: watched(bundle) for bundle in bundles}
         """By model."""
         self._cells = shared((2,))
+
+    def following(self, bundles: Sequence[Bundle], counts: Counts) -> "Board":
+        """Of other bundles, over the same windows; detectors of a calibration that stays go on where they are."""
+        following = copy(self)
+        following.bundles, following.counts = bundles, counts
+        following.watched = {
+            bundle.name: _following(watched(bundle), self.watched.get(bundle.name)) for bundle in bundles
+        }
+        return following
 
     @property
     def updated_at(self) -> float:
@@ -66,6 +76,13 @@ class Board:
     def view(self, total: Floats, watched: Watched) -> Mapping[str, Floats]:
         """The counts of one model, of a row or a window of all counts."""
         return self.counts.layout.view(total, watched.section)
+
+
+def _following(new: Watched, old: Watched | None) -> Watched:
+    if old is None or new.section != old.section:
+        return new
+    same = [(one.name, one.budget) for one in new.detectors] == [(one.name, one.budget) for one in old.detectors]
+    return replace(new, states=old.states) if same else new
 
 
 def watched(bundle: Bundle) -> Watched:

@@ -6,6 +6,7 @@ The arrays are views into a worker's row of the shared counts; what they mean fo
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,26 @@ def fields(axes: Axes) -> Fields:
         "held_sum": 1,
         "acknowledged": len(DETECTORS),
     }
+
+
+def meanings(axes: Axes) -> Mapping[str, str]:
+    """What the cells of a field stand for, where their number does not tell."""
+    labels, routes = _digest(axes.labels), _digest(axes.routes)
+    edges = {measure: _digest(axes.edges[measure].tolist()) for measure in MEASURES}
+    every = _digest(edges)
+    return {
+        "labels": labels,
+        "held_labels": labels,
+        "routes": routes,
+        "own_below": _digest((routes, axes.own_thresholds.tolist(), axes.profiles)),
+        **edges,
+        "sums": every,
+        "squares": every,
+    }
+
+
+def _digest(what: object) -> str:
+    return sha256(repr(what).encode()).hexdigest()
 
 
 class Monitor:

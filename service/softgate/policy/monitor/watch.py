@@ -15,6 +15,7 @@ from softgate.numerics.alarm import N_BETS, is_alarm, step
 from softgate.policy.monitor.board import Board, Watched
 from softgate.policy.monitor.counts import DETECTORS
 from softgate.policy.monitor.detectors import Detector
+from softgate.runtime.repository import Bundle
 from softgate.types import Floats
 
 RAISED, ACKNOWLEDGED = "drift_alarm", "drift_acknowledged"
@@ -34,6 +35,12 @@ class Watch:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._seen = board.counts.total()
+
+    def follow(self, board: Board) -> None:
+        """Go on with a board that follows ours."""
+        seen = np.zeros(board.counts.layout.width)
+        seen[: self._seen.size] = self._seen
+        self._board, self._seen = board, seen
 
     def step(self, *, now: float, unix_time: float) -> Sequence[Event]:
         """`now` is a monotonic clock's. Returns what somebody should be told."""
@@ -55,7 +62,7 @@ class Watch:
     def saved(self) -> Mapping[str, Any]:
         """What a restart needs, as JSON takes it: a few numbers per detector."""
         return {
-            watched.section: {
+            saved_as(watched.bundle): {
                 "calibration": watched.calibration_id,
                 "detectors": {
                     detector.name: {
@@ -75,7 +82,7 @@ class Watch:
         for name, watched in self._board.watched.items():
             if not watched.detectors:
                 continue
-            reason = _restored(watched, saved.get(watched.section))
+            reason = _restored(watched, saved.get(saved_as(watched.bundle)))
             if reason is not None:
                 fresh.append(f"{name}: {reason}")
         return fresh
@@ -114,6 +121,11 @@ class Watch:
             state["alarm"] = 1.0
             yield Event(RAISED, _about(watched, detector, state))
         _start_again(state)
+
+
+def saved_as(bundle: Bundle) -> str:
+    """What a model version is called where its detectors are saved."""
+    return f"model/{bundle.name}/{bundle.version}"
 
 
 def _start_again(state: Any) -> None:

@@ -21,7 +21,7 @@ _SLOTS = STEPS + 2
 
 
 class Windows:
-    """A ring of snapshots per window, each of shape (width,)."""
+    """A ring of snapshots per window, each of shape (width,); what comes behind it later began at 0."""
 
     def __init__(self, width: int, *, now: float) -> None:
         self._times = shared((len(WINDOWS), _SLOTS))
@@ -38,7 +38,7 @@ class Windows:
                 continue
             slot = (self._latest[ring] + 1) % _SLOTS
             self._times[ring, slot] = np.nan
-            self._counts[ring, slot] = total
+            self._counts[ring, slot, : total.size] = total
             self._times[ring, slot] = now
             self._latest[ring] = slot
 
@@ -54,7 +54,7 @@ class Windows:
             age = now - times
             old_enough = np.flatnonzero(age >= WINDOWS[window])
             slot = int(old_enough[age[old_enough].argmin()] if old_enough.size else np.nanargmax(age))
-            then = self._counts[ring, slot].copy()
+            then = self._counts[ring, slot, : total.size].copy()
             if self._times[ring, slot] == times[slot]:
                 with np.errstate(invalid="ignore"):
                     return total - then, float(age[slot])

@@ -5,19 +5,24 @@ from collections.abc import Mapping, Sequence
 
 from softgate.policy.catalogue import section
 from softgate.policy.monitor.axes import axes
-from softgate.policy.monitor.counts import fields
+from softgate.policy.monitor.counts import fields, meanings
 from softgate.runtime.counts import Counts, Fields, Layout
 from softgate.runtime.repository import Bundle
 from softgate.types import Floats
 from softgate.web import errors
 
 WEB = "web"
-STATUSES = (200, 307, 400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 499, 500, 503, 504, 505)
+STATUSES = (200, 307, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 499, 500, 503, 504, 505)
+
+OUTCOMES = ("ok", "failed", "rolled_back")
+"""Of reloads."""
 
 
-def layout(bundles: Sequence[Bundle]) -> Layout:
+def layout(bundles: Sequence[Bundle], *, follows: Layout | None = None) -> Layout:
     """Where every count of these models, and of the web floor, stands in a worker's row."""
-    return Layout({WEB: _web_fields(), **{section(bundle): fields(axes(bundle)) for bundle in bundles}})
+    known = {section(bundle): axes(bundle) for bundle in bundles}
+    sections = {WEB: _web_fields(), **{name: fields(own) for name, own in known.items()}}
+    return Layout(sections, meanings={name: meanings(own) for name, own in known.items()}, follows=follows)
 
 
 class WebCounts:
@@ -41,14 +46,48 @@ class WebCounts:
         self._counts["process"][0] = os.getpid()
         self._counts["ready"][0] = 0
         self._counts["connections"][0] = 0
+        self._counts["beats"][0] = 0
 
     def ready(self) -> None:
         """All models of this worker are loaded."""
         self._counts["ready"][0] = 1
 
+    def leave(self) -> None:
+        """This worker is about to end, and is to be sent nothing new."""
+        self._counts["ready"][0] = 0
+
+    def vacate(self) -> None:
+        """The row is for a worker that is not admitted yet; its parent says so."""
+        self.ended()
+        self._counts["admitted"][0] = 0
+
+    def admit(self) -> None:
+        """This worker, once ready, may take connections; its parent says so."""
+        self._counts["admitted"][0] = 1
+
+    @property
+    def is_admitted(self) -> bool:
+        return bool(self._counts["admitted"][0])
+
+    def reloaded(self, outcome: str) -> None:
+        self._counts["reloads"][OUTCOMES.index(outcome)] += 1
+
     @property
     def is_ready(self) -> bool:
         return bool(self._counts["ready"][0])
+
+    def ended(self) -> None:
+        """There is no such process any more; its parent says so."""
+        self._counts["process"][0] = self._counts["ready"][0] = self._counts["connections"][0] = 0
+
+    def beat(self) -> None:
+        """The event loop turns."""
+        self._counts["beats"][0] += 1
+
+    @property
+    def beats(self) -> float:
+        """Of this process so far; 0 before its loop turns."""
+        return float(self._counts["beats"][0])
 
     def connected(self, n_open: int) -> None:
         self._counts["connections"][0] = n_open
@@ -77,6 +116,9 @@ def _web_fields() -> Fields:
         "process": 1,
         "ready": 1,
         "connections": 1,
+        "beats": 1,
+        "admitted": 1,
+        "reloads": len(OUTCOMES),
         "dropped_log_lines": 1,
         "tokens_failures": 1,
     }

@@ -11,7 +11,7 @@ from softgate.policy.monitor.counts import BATCH_EDGES, SECONDS_EDGES, STAGE_EDG
 from softgate.runtime.counts import Counts
 from softgate.types import Floats
 from softgate.web import errors
-from softgate.web.metrics.layout import STATUSES, web_counts
+from softgate.web.metrics.layout import OUTCOMES, STATUSES, web_counts
 from softgate.web.metrics.text import Family, Kind, Labels, each, histogram, one
 
 OTHER = "other"
@@ -85,6 +85,12 @@ def families(board: Board) -> Sequence[Family[Scrape]]:
             "counter",
             "Workers started, replacements of dead ones included.",
             lambda scrape: float(scrape.web["worker_starts"][0]),
+        ),
+        Family(
+            "softgate_reloads_total",
+            "counter",
+            "Reloads of the models, by how they ended.",
+            [each({}, "outcome", OUTCOMES, lambda scrape: scrape.web["reloads"])],
         ),
         _plain(
             "softgate_dropped_log_lines_total",

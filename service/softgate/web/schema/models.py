@@ -65,3 +65,10 @@ class Health(Exact):
     models: Annotated[dict[str, str] | None, Field(description="Only for ?verbose: `ready`, or why not, by model.")] = (
         None
     )
+    reload: Annotated[
+        str | None, Field(description="Only for ?verbose: how the latest reload ended, and why where it failed.")
+    ] = None
+
+
+class Reloaded(Exact):
+    outcome: Literal["ok", "rolled_back"]

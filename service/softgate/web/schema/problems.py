@@ -37,6 +37,9 @@ PROBLEMS: Mapping[int, tuple[str, str, str]] = {
     500: ("The graph failed", "engine_failed", errors.UNTOLD),
     503: ("The model is still loading", "not_ready", "clinc150 is not ready yet."),
 }
+OF_ADMIN: Mapping[int, tuple[str, str, str]] = {
+    409: ("Nothing was exchanged", "reload_failed", "Nothing was served before."),
+}
 EXAMPLE_REQUEST_ID = "5f0c8a1f6f0e4b7a"
 
 
@@ -56,7 +59,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     form = Problem.model_json_schema()
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
-        description, code, detail = PROBLEMS[status]
+        description, code, detail = {**PROBLEMS, **OF_ADMIN}[status]
         example = msgspec.json.decode(
             errors.encode(errors.Problem(status, code, detail), request_id=EXAMPLE_REQUEST_ID)
         )

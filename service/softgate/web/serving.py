@@ -1,0 +1,141 @@
+"""A server from its bundles to its end: the shared memory, the processes and what each of them is given."""
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from softgate.policy.monitor.board import Board
+from softgate.runtime.counts import Counts
+from softgate.runtime.repository import Bundle, unverified
+from softgate.settings import Settings
+from softgate.web import logs, ops, server
+from softgate.web.children import Children
+from softgate.web.crew import Crew, Generation
+from softgate.web.exchange import GENERATIONS, ROOM, Exchange
+from softgate.web.metrics.layout import layout, web_counts
+from softgate.web.reloads import Reloads
+from softgate.web.supervisor import Supervisor
+from softgate.web.watcher import Watcher
+
+logger = logging.getLogger("softgate.web")
+
+# The workers keep the grace themselves, and a little more; only one that hangs needs this.
+EXTRA_GRACE_SECONDS = server.EXTRA_GRACE_SECONDS + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What is listened to."""
+
+    main: socket.socket
+    ops: socket.socket | None
+    """Where health and metrics are told, too."""
+    taken_over: bool
+    """Others may listen on the main one as well."""
+
+
+def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, folder: Path) -> int:
+    """Serve with as many processes as the settings say, until told to stop; returns the exit code."""
+    n_rows = settings.workers * (GENERATIONS if settings.supervised else 1)
+    # The last row is the supervisor's own: it drops log lines too, and a cell has one writer.
+    counts = Counts(layout(bundles), n_rows=n_rows + 1, room=ROOM if settings.supervised else 1)
+    board = Board(bundles, counts, now=time.monotonic())
+    logs.set_up(settings.log_format, web_counts(counts, worker=n_rows).dropped_log_lines)
+    # Here and not where the models load: every worker would say it again.
+    for bundle in bundles:
+        doubt = unverified(bundle)
+        if doubt is not None:
+            logger.warning(doubt.code, extra={"model": bundle.name, "reason": str(doubt)})
+    children = Children()
+    # The supervisor looks after its workers; who looks after it, or after a worker alone, asks there.
+    told = Told(sockets, children, main=n_rows if settings.supervised else 0, hang_seconds=settings.hang_seconds)
+    told.follow(board)
+    watcher = Watcher(board, settings.state_dir)
+    logger.info("listening", extra={"url": server.url(sockets.main)})
+    try:
+        if not settings.supervised:
+            watcher.start()
+            parts = server.Place(board, Reloads(), row=0, beside=(), alone=not sockets.taken_over)
+            return server.run(sockets.main, parts, settings)
+        return _supervised(sockets, board, settings, folder, children=children, watcher=watcher, told=told)
+    finally:
+        watcher.close()
+        told.end()
+
+
+def _supervised(
+    sockets: Sockets,
+    board: Board,
+    settings: Settings,
+    folder: Path,
+    *,
+    children: Children,
+    watcher: Watcher,
+    told: "Told",
+) -> int:
+    reloads = Reloads()
+
+    def work(generation: Generation, row: int) -> int:
+        if sockets.ops is not None:
+            sockets.ops.close()
+        beside = [other for other in generation.rows if other != row]
+        place = server.Place(generation.board, reloads, row=row, beside=beside, alone=False)
+        return server.run(sockets.main, place, settings)
+
+    def in_force(board: Board) -> None:
+        watcher.follow(board)
+        told.follow(board)
+
+    crew = Crew(children, work, patience=settings.grace_seconds + EXTRA_GRACE_SECONDS)
+    exchange = Exchange(
+        board, settings, folder=folder, crew=crew, children=children, reloads=reloads, in_force=in_force
+    )
+    own = web_counts(board.counts, worker=board.counts.n_rows - 1)
+    return Supervisor(sockets.main, settings, crew=crew, exchange=exchange, own=own, tick=watcher.tick).run()
+
+
+class Told:
+    """The process that answers on the listener for operators, where there is one. Forked while there are no threads."""
+
+    def __init__(self, sockets: Sockets, children: Children, *, main: int, hang_seconds: float) -> None:
+        """`main`: row of the counts of the process that must not hang."""
+        self._sockets = sockets
+        self._children = children
+        self._main = main
+        self._hang_seconds = hang_seconds
+        self._process: int | None = None
+
+    def follow(self, board: Board) -> None:
+        """Tell of this board from now on."""
+        if self._sockets.ops is None:
+            return
+        before, self._process = (
+            self._process,
+            ops.start(
+                self._children,
+                self._sockets.ops,
+                board,
+                main=self._main,
+                hang_seconds=self._hang_seconds,
+                other=self._sockets.main,
+            ),
+        )
+        _end(before)
+
+    def end(self) -> None:
+        _end(self._process)
+
+
+def _end(process: int | None) -> None:
+    if process is None:
+        return
+    # It may have died, and been buried with the workers.
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
