@@ -196,3 +196,13 @@ def test_every_measured_part_of_the_performance_page_is_filled() -> None:
         assert page.partition(begin)[2].partition(end)[0].strip(), name
     with pytest.raises(ValueError, match="measured: absent"):
         filled(page, "absent", "")
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    tests = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    promised = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "promises.md").read_text()))
+
+    assert promised - tests == set()
+    assert promised

@@ -12,7 +12,7 @@ from graphs import LABELS, write_text_model
 from servers import Served, served
 from softgate.numerics.histogram import CONFIDENCE_EDGES
 from softgate.types import Action, Reason
-from softgate.web.metrics.predictions import DECISIONS
+from softgate.web.metrics.predictions import DECISIONS, DEGRADED
 from tools import tool
 
 TEXTS = ["send money", "account balance", "rain sun rain", "joke laugh", "nothing known", "send rain", "sun"]
@@ -106,5 +106,5 @@ def test_every_pair_of_action_and_reason_that_the_steps_give_is_exported(server:
     pairs = {name for name in server.metrics() if name.startswith("softgate_decisions_total") and '"words"' in name}
 
     assert len(pairs) == len(DECISIONS)
-    assert {reason for _, reason in DECISIONS} == set(Reason)
+    assert {reason for _, reason in (*DECISIONS, *DEGRADED)} == set(Reason)
     assert {action for action, _ in DECISIONS} == set(Action)

@@ -19,7 +19,7 @@ MAX_NAMED = 1000
 
 CONFIDENCE = MEASURES.index("label_confidence")
 
-# The pairs that a decision can give; every one is exported from the start, at 0.
+# The pairs that a decision can give, of a card that is not degraded; every one is exported from the start, at 0.
 DECISIONS = (
     (Action.ROUTE, Reason.CONFIDENT),
     (Action.ROUTE, Reason.UNCALIBRATED),
@@ -29,9 +29,8 @@ DECISIONS = (
     (Action.FALLBACK, Reason.NON_FINITE),
     (Action.FALLBACK, Reason.UNCALIBRATED),
     (Action.FALLBACK, Reason.NO_LABEL),
-    (Action.FALLBACK, Reason.OVERLOADED),
-    (Action.FALLBACK, Reason.MODEL_UNAVAILABLE),
 )
+DEGRADED = ((Action.FALLBACK, Reason.OVERLOADED), (Action.FALLBACK, Reason.MODEL_UNAVAILABLE))
 
 
 def families(watched: Sequence[Watched]) -> Sequence[Family[Scrape]]:
@@ -156,8 +155,9 @@ def _temperatures(model: Watched) -> Part[Scrape]:
 
 def _decisions(model: Watched) -> Part[Scrape]:
     name = model.bundle.name
-    cells = np.array([int(action) * len(Reason) + int(reason) for action, reason in DECISIONS])
-    series = [("", {**names(model), "action": action.word, "reason": reason.word}) for action, reason in DECISIONS]
+    pairs = (*DECISIONS, *DEGRADED) if model.bundle.card.routing.degraded else DECISIONS
+    cells = np.array([int(action) * len(Reason) + int(reason) for action, reason in pairs])
+    series = [("", {**names(model), "action": action.word, "reason": reason.word}) for action, reason in pairs]
     return Part(series, lambda scrape: scrape.models[name]["decisions"][cells])
 
 
