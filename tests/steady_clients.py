@@ -63,13 +63,14 @@ def asking(
             for place in range(n_kept + n_fresh):
                 group.create_task(client(kept=place < n_kept))
 
-    thread = threading.Thread(target=lambda: asyncio.run(all_clients()))
+    # Should the server not answer, the test fails and its run goes on.
+    thread = threading.Thread(target=lambda: asyncio.run(all_clients()), daemon=True)
     thread.start()
     try:
         yield tally
     finally:
         stop.set()
-        thread.join()
+        thread.join(timeout=60)
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[bool, dict[str, Any]]:

@@ -8,6 +8,7 @@ import pytest
 
 from graphs import LABELS, bag_of_words, linear, word_tokenizer, write_model, write_text_model
 from pacing import Paced, Watch
+from softgate.runtime.card import MAX_BATCH
 from softgate.runtime.inputs import INPUTS, Input
 from softgate.runtime.inputs.tensor import TensorKeys
 from softgate.runtime.inputs.text import TextKeys
@@ -94,7 +95,7 @@ def test_a_small_model_is_left_with_one_thread(tmp_path: Path) -> None:
     model = Model(read_bundle(write_model(tmp_path / "small", NUMBERS)), threads=2, clock=time.perf_counter)
 
     assert model.pace.threads == 1
-    assert list(model.pace.seconds) == [1, 32]
+    assert list(model.pace.seconds) == [1, MAX_BATCH["tensor"]]
 
 
 def test_the_card_pins_the_threads(tmp_path: Path) -> None:

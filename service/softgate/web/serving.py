@@ -61,6 +61,7 @@ def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, fo
     try:
         if not settings.supervised:
             watcher.start()
+            web_counts(counts, worker=0).admit()
             parts = server.Place(board, Reloads(), row=0, beside=(), alone=not sockets.taken_over)
             return server.run(sockets.main, parts, settings)
         return _supervised(sockets, board, settings, folder, children=children, watcher=watcher, told=told)
