@@ -280,3 +280,15 @@ def test_targets_that_do_not_fit_are_refused(score: SetScore) -> None:
         prediction_set_quantile(np.full((2, 2), 0.5), np.array([0, 2]), coverage=0.5, score=score)
     with pytest.raises(ValueError, match="Expected one target per row; got 2 rows and 1 targets"):
         class_quantiles(np.zeros(2), np.array([0]), n_classes=1, coverage=0.5)
+
+
+@pytest.mark.parametrize("quantile", [0.0, 0.3, 0.95, 0.9999, 1.0, "per class"])
+@pytest.mark.parametrize("scale", [0.0, 0.3, 3.0, 30.0])
+def test_sets_of_thousands_of_classes_are_those_of_all_their_scores(quantile: float | str, scale: float) -> None:
+    random = np.random.default_rng(5)
+    probabilities = softmax(random.normal(scale=scale, size=(20, 3000)))
+    # Ties at the edge of a set, and mass nowhere else.
+    probabilities[0] = np.repeat([0.1, 0.0], [10, 2990])
+    limit = random.uniform(size=3000) if isinstance(quantile, str) else quantile
+
+    assert_array_equal(prediction_sets(probabilities, limit), mass_before(probabilities) <= limit)

@@ -25,6 +25,10 @@ from softgate.numerics.targets import Targets, check_targets
 
 SetScore = Callable[[Probabilities], NDArray[np.float64]]
 
+_SORT_WHOLE_ROW_UP_TO = 512
+# Above it, rounding could be as much as what is left.
+_LARGEST_SURE_QUANTILE = 1 - 1e-6
+
 
 def mass_before(probabilities: Probabilities) -> NDArray[np.float64]:
     """
@@ -245,14 +249,36 @@ def prediction_sets(
     ----------
     Angelopoulos & Bates (2023), "Conformal prediction: a gentle introduction".
     """
-    least = quantile
+    least = most = quantile
     if isinstance(quantile, np.ndarray):
         if quantile.shape != probabilities.shape[1:]:
             raise ValueError(f"Expected one quantile per class, {probabilities.shape[1]}; got shape {quantile.shape}.")
-        least = quantile.min()
+        least, most = quantile.min(), quantile.max()
     if not least >= 0:
         raise ValueError(f"Expected a quantile of at least 0; got {least}.")
+    if score is mass_before and probabilities.shape[1] > _SORT_WHOLE_ROW_UP_TO and most < _LARGEST_SURE_QUANTILE:
+        return _sets_of_leading(probabilities, quantile, floor=float(1 - most) / 2 / probabilities.shape[1])
     return score(probabilities) <= quantile
+
+
+def _sets_of_leading(
+    probabilities: Probabilities, quantile: float | NDArray[np.float64], *, floor: float
+) -> NDArray[np.bool_]:
+    """
+    The sets of `mass_before`, only classes of at least `floor` ranked, which are few of thousands.
+
+    The floor is half of what the largest quantile leaves, shared among all classes: those below it have at most that
+    half together, so what ranks before any of them is more than the quantile.
+    """
+    sets = np.zeros(probabilities.shape, dtype=np.bool_)
+    for row, p in enumerate(probabilities):
+        columns = np.flatnonzero(p >= floor)
+        columns = columns[np.argsort(-p[columns], kind="stable")]
+        inside = mass_before_rank(p[None, columns])[0] <= (
+            quantile[columns] if isinstance(quantile, np.ndarray) else quantile
+        )
+        sets[row, columns[inside]] = True
+    return sets
 
 
 def _least_rank(coverage: float, total: int) -> int:
