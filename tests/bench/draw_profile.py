@@ -43,6 +43,7 @@ from softgate.runtime.repository import Model, read_bundle  # noqa: E402
 from softgate.runtime.session import Session  # noqa: E402
 from softgate.settings import Settings  # noqa: E402
 from softgate.web.app import Parts, create_app  # noqa: E402
+from softgate.web.guarded import Guarded  # noqa: E402
 from softgate.web.http import Http  # noqa: E402
 from softgate.web.metrics.exposition import Exposition  # noqa: E402
 from softgate.web.metrics.layout import layout, web_counts  # noqa: E402
@@ -53,7 +54,7 @@ PICTURE = ROOT / "docs" / "pictures" / "profile.png"
 N_REQUESTS = 4000
 # Inclusive, the outer before the inner.
 STAGES: Sequence[tuple[str, Any, str]] = (
-    ("HTTP: parse, route, hold", Http, "data_received"),
+    ("HTTP: parse, route, hold", Guarded, "data_received"),
     ("read: JSON to rows", native.Native, "read"),
     ("check: rows to arrays", Classifier, "check"),
     ("queue", Batcher, "put"),
