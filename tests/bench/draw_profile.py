@@ -52,6 +52,8 @@ from softgate.web.reloads import Reloads  # noqa: E402
 
 PICTURE = ROOT / "docs" / "pictures" / "profile.png"
 N_REQUESTS = 4000
+# Of the picture's width that a character takes.
+CHARACTER_SHARE = 0.0052
 # Inclusive, the outer before the inner.
 STAGES: Sequence[tuple[str, Any, str]] = (
     ("HTTP: parse, route, hold", Guarded, "data_received"),
@@ -93,7 +95,8 @@ class Stages:
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            self.parent.setdefault(name, self._open[-1].name if self._open else None)
+            # Without one, it was called while the model loaded.
+            self.parent[name] = self._open[-1].name if self._open else self.parent.get(name)
             frame = Frame(name)
             self._open.append(frame)
             started = time.perf_counter()
@@ -204,7 +207,8 @@ def draw(stages: Stages) -> None:
         start[parent], start[name] = left + total[name], left
         colour = f"C{order.index(name) % 10}"
         axes.barh(depth[name], total[name], left=left, height=0.95, color=colour, alpha=0.55, edgecolor="white")
-        label = f"{name}\n{total[name]:.0f} µs" if total[name] > 0.06 * start[None] + 4 else ""
+        fits = total[name] > CHARACTER_SHARE * len(name) * sum(own.values())
+        label = f"{name}\n{total[name]:.0f} µs" if fits else ""
         axes.text(left + total[name] / 2, depth[name], label, ha="center", va="center", fontsize=7, wrap=True)
     axes.set_xlabel(
         "µs of one request of 64 numbers, alone; a box is as wide as its own time and that of those above it"

@@ -123,3 +123,21 @@ def test_nothing_is_accepted_once_it_is_closed() -> None:
         assert Counted.made == 0
 
     asyncio.run(scene())
+
+
+def test_a_burst_does_not_wait_a_turn_of_the_loop_each() -> None:
+    async def scene() -> int:
+        Counted.made, turns = 0, 0
+        with socket.create_server(("127.0.0.1", 0), backlog=100) as listener, ExitStack() as stack:
+            listener.setblocking(False)
+            for _ in range(50):
+                stack.enter_context(socket.create_connection(listener.getsockname()))
+            accepting = Accepting(listener, Counted, own=lambda: 0, others=lambda: [])
+            while Counted.made < 50:
+                await asyncio.sleep(0)
+                turns += 1
+            accepting.close()
+            await accepting.wait_closed()
+        return turns
+
+    assert asyncio.run(asyncio.wait_for(scene(), 20)) < 25

@@ -17,6 +17,8 @@ PAUSE_SECONDS = 1e-3
 MOST_PAUSES = 100
 # Out of file descriptors, say: a client waits in the queue, and nothing is gained by looking again at once.
 RETRY_SECONDS = 0.1
+# Of connections taken in one turn of the loop.
+MOST_AT_ONCE = 64
 # What a queue may hold, and some that come while it is emptied.
 MOST_WAITING = 4096
 
@@ -85,15 +87,19 @@ class Accepting:
             self._pause(PAUSE_SECONDS)
             return
         self._has_waited = False
-        try:
-            client, _ = self._listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            # Another worker was quicker, or the client has left.
-            return
-        except OSError:
-            self._pause(RETRY_SECONDS)
-            return
-        self._open(client)
+        # A burst of clients is not to wait a turn of the loop each.
+        for place in range(MOST_AT_ONCE):
+            if place and is_ahead(self._own() + len(self._opening), others):
+                return
+            try:
+                client, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                # Another worker was quicker, or the client has left.
+                return
+            except OSError:
+                self._pause(RETRY_SECONDS)
+                return
+            self._open(client)
 
     def _open(self, client: socket.socket) -> None:
         client.setblocking(False)
