@@ -23,3 +23,10 @@ def test_a_missing_program_fails_where_all_are_required(monkeypatch: pytest.Monk
 
     with pytest.raises(pytest.fail.Exception, match="no-such-program is not installed"):
         tool("no-such-program")
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports each by its name alone."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+
+    assert sorted(names) == sorted(set(names))

@@ -30,6 +30,7 @@ Everything softgate raises on purpose.
     + CalibrationInvalid    calibration.json, or what it is bound to has changed
     + GraphInvalid          model.onnx does not load, or does not fit its card
     + GoldenMismatch        the graph no longer gives the logits it gave when golden.json was written
+    + DigestMismatch        the models are not those whose digest is pinned
     + EngineFailed          the graph raised while it ran
       * MemoryExhausted     for want of memory
   x DataInvalid             a file of examples cannot be read

@@ -96,7 +96,7 @@ def test_no_request_is_lost_in_ten_runs(folder: Path, workers: int) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("held", [True, False])
 def test_a_request_under_way_is_answered_and_closes_its_connection(tmp_path: Path, workers: int, held: bool) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=1), name="slow", routing="threshold = 0.7")
+    folder = write_model(tmp_path / "slow", slow(seconds_hint=2), name="slow", routing="threshold = 0.7")
     request = posted("slow", b'{"inputs": [1, 2, 3, 4]}')
     if not held:
         # A query is none of the short way's business.
