@@ -95,8 +95,9 @@ class Stages:
     def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
-            # Without one, it was called while the model loaded.
-            self.parent[name] = self._open[-1].name if self._open else self.parent.get(name)
+            # While a model loads, stages are called by none.
+            if self.parent.get(name) is None:
+                self.parent[name] = self._open[-1].name if self._open else None
             frame = Frame(name)
             self._open.append(frame)
             started = time.perf_counter()
