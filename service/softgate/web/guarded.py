@@ -15,10 +15,11 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from softgate.errors import MalformedRequest, RequestTimeout, SoftgateError
+from softgate.web import errors
 from softgate.web.bulk import is_lines
 from softgate.web.head import no_request, too_large
 from softgate.web.protocols import Answer
-from softgate.web.whole import Edge, Whole
+from softgate.web.whole import Edge, Whole, first_lines, lines
 
 # What is parsed at once.
 PIECE_BYTES = 4096
@@ -202,7 +203,18 @@ class Guarded(HttpToolsProtocol):
         self.part()
 
     def _send(self, answer: Answer, request_id: str, *, keep_alive: bool) -> None:
-        raise NotImplementedError
+        self.transport.write(
+            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+            % (
+                first_lines(answer.status, answer.content_type),
+                b"" if answer.status == 200 else lines(errors.more_headers(answer.status)),
+                lines(self.server_state.default_headers),
+                len(answer.body),
+                request_id.encode(),
+                b"" if keep_alive else b"connection: close\r\n",
+                answer.body,
+            )
+        )
 
     def _is_stream(self) -> bool:
         cycle: Any = self.cycle

@@ -13,12 +13,11 @@ from typing import Any
 from uvicorn import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from softgate.web import errors
 from softgate.web.bulk import is_lines
 from softgate.web.guarded import PIECE_BYTES, Awaited, Guarded, Parting
 from softgate.web.head import VERSIONS, check_head, is_host
 from softgate.web.protocols import Answer
-from softgate.web.whole import TIMEOUT_HEADER, Edge, Whole, first_lines, lines, unused
+from softgate.web.whole import TIMEOUT_HEADER, Edge, Whole, unused
 
 # The key of an ASGI scope whose request asked for another protocol.
 SWITCHING_KEY = "softgate.switching"
@@ -226,20 +225,6 @@ class Http(Guarded):
         if not keep_alive:
             self.part()
         self.on_response_complete()
-
-    def _send(self, answer: Answer, request_id: str, *, keep_alive: bool) -> None:
-        self.transport.write(
-            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
-            % (
-                first_lines(answer.status, answer.content_type),
-                b"" if answer.status == 200 else lines(errors.more_headers(answer.status)),
-                lines(self.server_state.default_headers),
-                len(answer.body),
-                request_id.encode(),
-                b"" if keep_alive else b"connection: close\r\n",
-                answer.body,
-            )
-        )
 
 
 @cache
