@@ -25,7 +25,7 @@ from softgate.runtime.session import Session
 from softgate.types import TensorSpec
 from softgate.workbench.ends import Ending
 from softgate.workbench.graph import GraphFacts, files_beside, graph_facts
-from softgate.workbench.trial import run, seconds_of_a_run
+from softgate.workbench.trial import run, seconds_of_runs
 
 BATCHES = (1, 32)
 HOLDS = {
@@ -86,7 +86,7 @@ class Inspection:
     labels: Sequence[str]
     """Names found in the graph, in the order of its columns."""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Median time of a run, by its number of rows."""
+    """Least time of a run, by its number of rows."""
     threads: int | None = None
     """That a served run would be shared among here; None: it was not run."""
     notes: Sequence[str] = ()
@@ -209,9 +209,11 @@ def _of_session(found: Inspection, facts: GraphFacts, sessions: Mapping[int, Ses
     seconds: Mapping[str, float] = {}
     try:
         answers = run(session, facts, batch or SAMPLE_ROWS)
+        batches = [rows for rows in BATCHES if batch in (None, rows)]
+        of_each = seconds_of_runs(list(sessions.values()), facts, batches)
         taken = {
-            threads: {str(rows): seconds_of_a_run(each, facts, rows) for rows in BATCHES if batch in (None, rows)}
-            for threads, each in sessions.items()
+            n_threads: {str(rows): least for rows, least in by_rows.items()}
+            for n_threads, by_rows in zip(sessions, of_each, strict=True)
         }
         threads = most if threads_pay(one=list(taken[1].values()), more=list(taken[most].values())) else 1
         seconds = taken[threads]

@@ -1,8 +1,9 @@
 """A graph of which nothing but its inputs is known, run on rows made up for them, and timed."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from statistics import median
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed
 from softgate.runtime.inputs.numbers import made_up
+from softgate.runtime.pace import TURNS, timed
 from softgate.runtime.session import Session
 from softgate.types import TensorSpec
 from softgate.workbench.graph import GraphFacts
@@ -36,17 +38,28 @@ def _known(facts: GraphFacts) -> Mapping[str, Sequence[str]]:
     return {each.input: each.values for each in facts.categories if each.input is not None and each.values}
 
 
-def seconds_of_a_run(session: Session, facts: GraphFacts, n_rows: int) -> float:
-    names = [spec.name for spec in session.outputs]
-    feed = _feed(session.inputs, n_rows, _known(facts))
-    session.run(names, feed)
-    runs: list[float] = []
-    end = time.perf_counter() + SECONDS_PER_BATCH
-    while not runs or (time.perf_counter() < end and len(runs) < MOST_RUNS):
-        started = time.perf_counter()
-        session.run(names, feed)
-        runs.append(time.perf_counter() - started)
-    return median(runs)
+def seconds_of_runs(
+    sessions: Sequence[Session], facts: GraphFacts, batches: Sequence[int]
+) -> Sequence[Mapping[int, float]]:
+    """
+    Least time of a run, by session and by its number of rows.
+
+    The sessions take turns, as they do where a model is loaded: a busy moment falls on all alike.
+    """
+    names = [spec.name for spec in sessions[0].outputs]
+    least: list[dict[int, float]] = [{} for _ in sessions]
+    for n_rows in batches:
+        feed = _feed(sessions[0].inputs, n_rows, _known(facts))
+        runs = [partial(session.run, names, feed) for session in sessions]
+        for run_once in runs:
+            run_once()
+        end = time.perf_counter() + SECONDS_PER_BATCH * len(sessions)
+        taken: list[list[float]] = []
+        while not taken or (time.perf_counter() < end and len(taken) * TURNS < MOST_RUNS):
+            taken.append(list(timed(runs, clock=time.perf_counter, budget_seconds=math.inf)))
+        for place, seconds in enumerate(map(min, zip(*taken, strict=True))):
+            least[place][n_rows] = seconds
+    return least
 
 
 def _feed(
