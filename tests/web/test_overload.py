@@ -23,15 +23,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_at_ten_times_the_knee_goodput_deadlines_refusals_and_memory_hold(server: Served) -> None:
-    """In one of three turns: where others have the CPU, client and server wait for it as long as for each other."""
-    turns: list[str] = []
-    while len(turns) < 3:
-        held, figures = at_ten_times_the_knee(server)
+    """In most of three turns: where others have the CPU, client and server wait for it as long as for each other."""
+    turns = [at_ten_times_the_knee(server) for _ in range(3)]
+    for _, figures in turns:
         print(figures)
-        if held:
-            return
-        turns.append(figures)
-    raise AssertionError("\n".join(turns))
+
+    assert sum(held for held, _ in turns) >= 2, "\n".join(figures for _, figures in turns)
 
 
 def at_ten_times_the_knee(server: Served) -> tuple[bool, str]:
