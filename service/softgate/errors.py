@@ -16,7 +16,7 @@ Everything softgate raises on purpose.
   x HeadersTooLarge         the request line and the headers are above the limit
   x HttpVersionUnsupported  a version of HTTP other than 1.1 and 1.0
   x RequestTimeout          the client took too long to send its request
-  x UnsupportedEncoding     a compressed body
+  x UnsupportedEncoding     a body compressed in a way that is not known
   x Unauthenticated         no token, or none that the server knows
   x Forbidden               the token is not good for this
   x UnknownModel            no such model is served

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     watch_seconds: Annotated[
         float, Field(ge=0, description="how often the model folder is looked at, to reload what changed; 0: never")
     ] = 0.0
+    default_model: Annotated[
+        str | None,
+        Field(description="model that answers where a path names none; none: the only one that takes texts"),
+    ] = None
     state_dir: Annotated[
         Path | None, Field(description="folder where the drift detectors' state survives a restart; none: nowhere")
     ] = None

@@ -23,7 +23,7 @@ from softgate.policy.monitor.counts import Monitor
 from softgate.runtime.jobs import Job
 from softgate.types import Rows
 from softgate.web.protocols.native import Native
-from softgate.web.protocols.protocol import Call, Request
+from softgate.web.protocols.protocol import Answer, Call, Request
 from softgate.web.watcher import Watcher
 
 # Of margin, entropy, energy, prediction set and decision.
@@ -42,7 +42,7 @@ def read(self: Native, request: Request) -> Call:
     asked = _BODY.decode(request.body)
     classifier = self._catalogue.find(request.model, request.version)
     rows = Rows(np.array(asked.inputs, dtype=np.float32))
-    return Call(classifier, rows, lambda logits: encode(classifier, logits, asked.id))
+    return Call(classifier, rows, lambda logits: Answer(encode(classifier, logits, asked.id)))
 
 
 def run(self: Classifier, jobs: Sequence[Job[Any, Any]]) -> Sequence[NDArray[np.floating]]:

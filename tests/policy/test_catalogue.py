@@ -15,11 +15,11 @@ from softgate.runtime.repository import find_bundles
 EYE = np.eye(4, dtype=np.float32)
 
 
-def catalogue(folder: Path) -> Catalogue:
+def catalogue(folder: Path, *, default: str | None = None) -> Catalogue:
     bundles = find_bundles(folder)
     layout = Layout({section(bundle): fields(axes(bundle)) for bundle in bundles})
     row = np.zeros(layout.width)
-    return Catalogue(bundles, lambda name: layout.view(row, name))
+    return Catalogue(bundles, lambda name: layout.view(row, name), default=default)
 
 
 def load(models: Catalogue) -> None:
@@ -115,3 +115,12 @@ def test_a_catalogue_without_models_is_not_ready() -> None:
 
 def test_models_count_in_sections_of_their_own(folder: Path) -> None:
     assert [section(bundle) for bundle in find_bundles(folder)] == ["model/numbers/1", "model/words/1"]
+
+
+def test_the_default_is_the_model_that_is_named_or_the_only_one_of_texts(folder: Path, tmp_path: Path) -> None:
+    assert catalogue(folder).default == "words"
+    assert catalogue(folder, default="numbers").default == "numbers"
+
+    write_text_model(tmp_path / "more", name="more")
+
+    assert catalogue(folder).default == ""

@@ -219,12 +219,15 @@ class Panicking:
     def match(self, method: str, path: str) -> tuple[str, str | None]:
         return "words", None
 
+    def owns(self, path: str) -> bool:
+        return True
+
     def read(self, request: Request) -> Call:
         if self._reads:
             raise Panic("secret")
         return Call(self._classifier, self._classifier.check(["send money"]), self._encode)
 
-    def _encode(self, part: Part) -> bytes:
+    def _encode(self, part: Part) -> Answer:
         raise Panic("secret")
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:

@@ -15,9 +15,18 @@ LOADING = "loading"
 class Catalogue:
     """Bundles on their way to being classifiers."""
 
-    def __init__(self, bundles: Sequence[Bundle], counts: Callable[[str], Mapping[str, Floats]]) -> None:
-        """`counts` gives a model's arrays of counts by the name that `section` makes."""
+    def __init__(
+        self, bundles: Sequence[Bundle], counts: Callable[[str], Mapping[str, Floats]], *, default: str | None = None
+    ) -> None:
+        """
+        `counts` gives a model's arrays of counts by the name that `section` makes.
+
+        `default`: the model of requests that name none; None: the only one that takes texts.
+        """
         self.bundles = {bundle.name: bundle for bundle in bundles}
+        of_texts = [bundle.name for bundle in bundles if bundle.card.input.kind == "text"]
+        self.default = default or (of_texts[0] if len(of_texts) == 1 else "")
+        """Empty where there is none; it need not be served."""
         self.classifiers: dict[str, Classifier] = {}
         self.waiting = dict.fromkeys(self.bundles, LOADING)
         """Why each model that is not ready is not, by name."""

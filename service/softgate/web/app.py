@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -23,12 +23,12 @@ from softgate.web.asgi import Room, read_request
 from softgate.web.aside import Aside
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
-from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, PROBLEM_JSON, Problem
+from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, Problem
 from softgate.web.head import Limits
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge
-from softgate.web.protocols import PROTOCOLS, Protocol
+from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.reloads import Reloads
 from softgate.web.schema.problems import PROBLEMS, problems
 from softgate.web.schema.published import PUBLISHED, Published
@@ -120,7 +120,7 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
         api.include_router(admin.routes(parts.catalogue, parts.reloads, clock=parts.clock, limit=limit))
     api.include_router(docs.routes(title="softgate"))
     _add_metrics(api, parts.exposition)
-    _add_problems(api, parts.counts)
+    _add_problems(api, parts.counts, list(protocols.values()))
     return api
 
 
@@ -224,12 +224,13 @@ def _add_metrics(app: FastAPI, exposition: Exposition) -> None:
         return Response(await aside.run(exposition.render), headers={"content-type": CONTENT_TYPE})
 
 
-def _add_problems(app: FastAPI, counts: WebCounts) -> None:
-    """Answer whatever FastAPI would say of an error as a problem of ours."""
+def _add_problems(app: FastAPI, counts: WebCounts, protocols: Sequence[Protocol]) -> None:
+    """Answer whatever FastAPI would say of an error as a problem of ours, in the form of the path's protocol."""
 
     def answer(request: Request, problem: Problem) -> Response:
-        body = errors.encode(problem, request_id=request.scope[REQUEST_ID_KEY])
-        return Response(body, problem.status, media_type=PROBLEM_JSON)
+        refuse = owner(protocols, request.scope["path"]).refuse
+        found = refuse(problem, request_id=request.scope[REQUEST_ID_KEY])
+        return Response(found.body, found.status, media_type=found.content_type.decode())
 
     async def ours(request: Request, exc: Exception) -> Response:
         problem = errors.problem(exc)

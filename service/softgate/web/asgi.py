@@ -9,6 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from softgate.errors import BodyTooLarge, MalformedBody, Overloaded, SoftgateError, UnsupportedEncoding
 from softgate.web import errors
+from softgate.web.encoding import PLAIN, decoder
 from softgate.web.guarded import REFUSAL_KEY
 from softgate.web.head import Headers
 from softgate.web.http import IS_GONE_KEY, SWITCHING_KEY
@@ -50,39 +51,42 @@ async def read_request(
     """What a protocol needs of a request. Raises what `read_body` raises."""
     body = await read_body(scope, receive, limit=limit, room=room)
     content_type = header(scope["headers"], b"content-type")
-    return Request(route.model, route.version, scope["query_string"], content_type, body, started, expires_at)
+    return Request(
+        route.model, route.version, scope["query_string"], content_type, scope["headers"], body, started, expires_at
+    )
 
 
 async def read_body(scope: Scope, receive: Receive, *, limit: int, room: Room) -> bytes:
     """
-    The whole body, refused as soon as it is known to be too large.
+    The whole body, inflated where it was compressed, and refused as soon as it is known to be too large.
 
-    Raises BodyTooLarge, Overloaded and what `pieces` raises.
+    Raises BodyTooLarge, UnsupportedEncoding, MalformedBody, Overloaded and what `pieces` raises.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got {int(value)}.")
+    decoding = decoder(header(scope["headers"], b"content-encoding"), limit=limit)
     body = bytearray()
     try:
         async for piece in pieces(scope, receive):
-            body += piece
-            room.take(len(piece))
+            found = decoding.feed(piece)
+            body += found
+            room.take(len(found))
             if len(body) > limit:
                 raise BodyTooLarge(f"Expected a body of at most {limit} bytes; got more.")
     finally:
         room.give_back(len(body))
+    decoding.end()
     return bytes(body)
 
 
 async def pieces(scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises UnsupportedEncoding, MalformedBody, ClientGone, and why there will be no more."""
+    """The body as it arrives. Raises MalformedBody, ClientGone, and why there will be no more."""
     for name, value in scope["headers"]:
         if scope.get(SWITCHING_KEY) and (
             name == b"transfer-encoding" or (name == b"content-length" and int(value) > 0)
         ):
             raise MalformedBody("Expected a body without an Upgrade header; a client sends none with its upgrade off.")
-        if name == b"content-encoding" and value.lower() != b"identity":
-            raise UnsupportedEncoding("Expected a body without Content-Encoding.")
     more = True
     while more:
         message = await receive()
@@ -93,6 +97,12 @@ async def pieces(scope: Scope, receive: Receive) -> AsyncIterator[bytes]:
             raise refusal
         yield message.get("body", b"")
         more = message.get("more_body", False)
+
+
+def check_plain(headers: Headers) -> None:
+    """Raises UnsupportedEncoding for a body that is compressed."""
+    if header(headers, b"content-encoding").lower() not in (b"", PLAIN):
+        raise UnsupportedEncoding("Expected lines without Content-Encoding.")
 
 
 def while_there(scope: Scope, send: Send) -> Send:
@@ -129,7 +139,8 @@ def head(answer: Answer) -> list[tuple[bytes, bytes]]:
     length = (b"content-length", b"%d" % len(answer.body))
     # Nobody wants the rest of a body that is too large.
     ending = [(b"connection", b"close")] if answer.status == errors.STATUS[BodyTooLarge] else []
-    return [(b"content-type", answer.content_type), length, *errors.more_headers(answer.status), *ending]
+    more = (*answer.headers, *errors.more_headers(answer.status), *ending)
+    return [(b"content-type", answer.content_type), length, *more]
 
 
 async def send_answer(answer: Answer, send: Send) -> None:

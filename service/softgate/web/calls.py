@@ -36,17 +36,21 @@ def begin(
             done(_instead(call, found))
             return
         try:
-            body = call.encode(found)
+            answer = call.encode(found)
             call.classifier.monitor.request(rows=len(call.rows), seconds=clock() - request.started)
         except BaseException as exc:
             # Whatever it is: nobody above would answer.
             done(exc)
         else:
-            done(Answer(body))
+            done(answer)
 
     try:
         return call.classifier.put(
-            call.rows, settle, profile=call.profile, counted=call.counted, expires_at=request.expires_at
+            call.rows,
+            settle,
+            profile=call.profile,
+            counted=call.counted,
+            expires_at=min(request.expires_at, call.expires_at),
         )
     except SoftgateError as exc:
         answer = _instead(call, exc)
@@ -72,4 +76,4 @@ def _instead(call: Call, cause: BaseException) -> Answer | BaseException:
     reason = next((FALLBACKS[kind] for kind in type(cause).__mro__ if kind in FALLBACKS), None)
     if call.fall_back is None or reason is None:
         return cause
-    return Answer(call.fall_back(call.classifier.fall_back(len(call.rows), reason)), cause=cause)
+    return call.fall_back(call.classifier.fall_back(len(call.rows), reason))._replace(cause=cause)

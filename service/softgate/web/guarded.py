@@ -204,10 +204,11 @@ class Guarded(HttpToolsProtocol):
 
     def _send(self, answer: Answer, request_id: str, *, keep_alive: bool) -> None:
         self.transport.write(
-            b"%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+            b"%b%b%b%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
             % (
                 first_lines(answer.status, answer.content_type),
                 b"" if answer.status == 200 else lines(errors.more_headers(answer.status)),
+                lines(answer.headers) if answer.headers else b"",
                 lines(self.server_state.default_headers),
                 len(answer.body),
                 request_id.encode(),

@@ -20,12 +20,22 @@ from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.batch import Part
 from softgate.runtime.jobs import Job
 from softgate.web import calls, errors
-from softgate.web.asgi import ClientGone, Room, header, pieces, read_request, send_answer, unless_gone, while_there
+from softgate.web.asgi import (
+    ClientGone,
+    Room,
+    check_plain,
+    header,
+    pieces,
+    read_request,
+    send_answer,
+    unless_gone,
+    while_there,
+)
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.head import Limits
 from softgate.web.metrics.layout import WebCounts
-from softgate.web.protocols import Answer, Protocol, Request
+from softgate.web.protocols import Answer, Protocol, Request, owner
 from softgate.web.whole import TIMEOUT_HEADER, Route, Whole, Write
 
 logger = logging.getLogger("softgate.web")
@@ -101,7 +111,8 @@ class Edge:
             if route is None:
                 await self._app(scope, receive, noting)
             elif self._bulk.takes(route.protocol, header(scope["headers"], b"content-type")):
-                lines = Request(route.model, route.version, scope["query_string"], b"", b"", started)
+                check_plain(scope["headers"])
+                lines = Request(route.model, route.version, scope["query_string"], b"", scope["headers"], b"", started)
                 noted = partial(self._noted, request_id=request_id)
                 await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
             else:
@@ -122,8 +133,8 @@ class Edge:
             # The last handler: whatever got here is told as a problem and, where it is our fault, logged.
             problem = self._noted(exc, request_id)
             if status == 0:
-                refuse = self._protocols[0].refuse if route is None else route.protocol.refuse
-                await send_answer(refuse(problem, request_id=request_id), noting)
+                protocol = owner(self._protocols, scope["path"]) if route is None else route.protocol
+                await send_answer(protocol.refuse(problem, request_id=request_id), noting)
         if status >= self._least_logged_status:
             self._log(Asked(scope["method"], scope["path"], scope.get("client")), status, request_id, started)
 
@@ -159,7 +170,7 @@ class Edge:
             if self._guard is not None:
                 self._guard.admit(whole.method, whole.path, whole.route, whole.headers, started)
             expires_at = started + (self._seconds(whole.timeout) if whole.timeout else self._timeout_seconds)
-            request = Request(model, version, b"", whole.content_type, whole.body, started, expires_at)
+            request = Request(model, version, b"", whole.content_type, whole.headers, whole.body, started, expires_at)
             return calls.begin(protocol, request, clock=self._clock, done=done)
         except BaseException as exc:
             # A panic of a library written in Rust as well: nobody above would answer.

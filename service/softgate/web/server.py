@@ -202,7 +202,9 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         exit_code = EXIT_STARTUP_FAILED
         server.should_exit = True
 
-    catalogue = Catalogue(board.bundles, lambda section: counts.layout.view(row, section))
+    catalogue = Catalogue(
+        board.bundles, lambda section: counts.layout.view(row, section), default=settings.default_model
+    )
 
     def leave() -> None:
         catalogue.leaving = True

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from softgate.runtime.inputs import image, tensor, text
 from softgate.runtime.table import Table
-from softgate.types import Rows
+from softgate.types import Rows, TensorSpec
 
 Feed = Mapping[str, NDArray[np.generic]]
 
@@ -24,9 +24,18 @@ class Input(Protocol):
 
     pairs: bool
     """Whether a row may be a pair of texts, one judged by the other."""
+    tensors: Sequence[TensorSpec]
+    """What a client that sends tensors sends: the batch first. Strings are texts, or the bytes of images."""
 
     def check(self, values: Sequence[Any]) -> Rows:
         """Rows of `values`, one decoded row or more. Raises InvalidInput."""
+
+    def check_tensors(self, tensors: Sequence[NDArray[Any]]) -> Rows:
+        """
+        Rows of arrays, one for each of `tensors` in its order, of its type and, but for the batch, its shape.
+
+        Strings are an array of str or bytes. Of numbers, no copy is made. Raises InvalidInput for their values.
+        """
 
     def feed(self, rows: Rows) -> Feed:
         """What the session takes for these rows. Raises InvalidInput for what only the work itself can tell."""

@@ -31,6 +31,7 @@ class ColumnsInput:
                     "input.kind is tensor, which wants a graph with one tensor, or with inputs of shape "
                     f"[batch], [batch, 1] or [batch, columns]; got {spec}."
                 )
+        self.tensors: Sequence[TensorSpec] = tuple(specs)
         self._specs = {spec.name: spec for spec in specs}
         self._names = list(self._specs)
         self._missing = missing
@@ -44,6 +45,13 @@ class ColumnsInput:
         array = np.empty(len(rows), self._dtype)
         for position, (name, spec) in enumerate(self._specs.items()):
             array[name] = self._column(name, spec, [cells[position] for cells in rows])
+        return Rows(array)
+
+    def check_tensors(self, tensors: Sequence[NDArray[Any]]) -> Rows:
+        """Raises InvalidInput and NonFiniteInput."""
+        array = np.empty(len(tensors[0]), self._dtype)
+        for values, (name, spec) in zip(tensors, self._specs.items(), strict=True):
+            array[name] = numbers.of_tensor(values, spec, missing=self._missing)
         return Rows(array)
 
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:

@@ -79,6 +79,7 @@ class ImageInput:
     row: Any = str
     depth = 0
     pairs = False
+    tensors: Sequence[TensorSpec] = (TensorSpec("image", np.dtype(object), (None,)),)
 
     def __init__(self, specs: Sequence[TensorSpec], keys: ImageKeys, *, tokenizer: bytes | None) -> None:
         """Raises CardInvalid and GraphInvalid where the graph takes something else."""
@@ -100,6 +101,10 @@ class ImageInput:
         contents = [_content(value, row) for row, value in enumerate(values)]
         check_headers(contents)
         return Rows(contents)
+
+    def check_tensors(self, tensors: Sequence[NDArray[Any]]) -> Rows:
+        """Raises ImageInvalid and ImageTooLarge."""
+        return self.check(tensors[0].tolist())
 
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
         """Raises ImageInvalid for a file that does not decode."""

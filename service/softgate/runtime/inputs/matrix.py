@@ -24,6 +24,7 @@ class MatrixInput:
     def __init__(self, spec: TensorSpec, *, columns: Sequence[str] | None, missing: bool) -> None:
         """Raises CardInvalid where `columns` does not name each feature."""
         self._spec = spec
+        self.tensors: Sequence[TensorSpec] = (spec,)
         self._missing = missing
         self._shape = spec.shape[1:]
         self._columns = columns
@@ -59,6 +60,13 @@ class MatrixInput:
             raise numbers.misfit(self._spec.dtype, place=f"row {row}, {where}")
         return Rows(array)
 
+    def check_tensors(self, tensors: Sequence[NDArray[Any]]) -> Rows:
+        """Raises InvalidInput, ShapeMismatch and NonFiniteInput."""
+        (array,) = tensors
+        if not self._fits(array.shape[1:]):
+            raise ShapeMismatch(f"Expected {_sizes(self._shape)} in each row; got {_sizes(array.shape[1:])}.")
+        return Rows(numbers.of_tensor(array, self._spec, missing=self._missing))
+
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
         return {self._spec.name: np.asarray(rows.values)}
 
@@ -86,8 +94,9 @@ class MatrixInput:
             raise ShapeMismatch("Expected at least 1 feature per row; got 0.")
 
     def _fits(self, shape: Sequence[int]) -> bool:
+        wanted = (self._n_features, *self._shape[1:])
         return len(shape) == self.depth and all(
-            wanted in (None, size) and size > 0 for wanted, size in zip(self._shape, shape, strict=True)
+            size > 0 and wanted_size in (None, size) for wanted_size, size in zip(wanted, shape, strict=True)
         )
 
     def _refusal(self, rows: Sequence[Any]) -> InvalidInput:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import InvalidInput, NonFiniteInput
+from softgate.types import TensorSpec
 
 # The type of one value in JSON, by the kind of the graph's type.
 ELEMENTS = {"f": float, "i": int, "u": int, "b": bool, "O": str}
@@ -74,6 +75,35 @@ def made_up(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> NDArray[Any]
     if dtype.kind != "O":
         values[:1] = 0
     return values
+
+
+def of_tensor(array: NDArray[Any], spec: TensorSpec, *, missing: bool) -> NDArray[Any]:
+    """
+    The array, checked value by value; strings as str. With `missing`, NaN stands for what is not known.
+
+    Raises InvalidInput and NonFiniteInput.
+    """
+    if array.dtype.kind == "f":
+        fits = np.isfinite(array)
+        if missing:
+            fits |= np.isnan(array)
+        if not fits.all():
+            place = np.argwhere(~fits)[0].tolist()
+            raise misfit(spec.dtype, place=f"{spec.name}{place}")
+    elif array.dtype.kind == "O":
+        return np.array([text_of(value) for value in array.flat], dtype=object).reshape(array.shape)
+    return array
+
+
+def text_of(value: str | bytes) -> str:
+    """Raises InvalidInput for bytes that are no UTF-8, and for half a character."""
+    try:
+        text = value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError as exc:
+        raise InvalidInput("Expected strings in UTF-8; one is not.") from exc
+    if not is_whole(text):
+        raise InvalidInput("Expected strings of whole characters; one has half a surrogate pair.")
+    return text
 
 
 def misfit(dtype: np.dtype[np.generic], *, place: str) -> InvalidInput:

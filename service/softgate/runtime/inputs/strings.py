@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import GraphInvalid, InvalidInput, TextTooLong
-from softgate.runtime.inputs.numbers import is_whole
+from softgate.runtime.inputs.numbers import is_whole, text_of
 from softgate.types import Rows, TensorSpec
 
 # Tokenization is linear in the text: at a megabyte one row would hold up everybody else's.
@@ -36,12 +36,18 @@ class StringInput:
         if len(spec.shape) not in (1, 2) or spec.shape[1:] not in ((), (1,), (None,)):
             raise GraphInvalid(f"input.kind is text, which wants one string per row; the graph takes {spec}.")
         self._spec = spec
+        self.tensors: Sequence[TensorSpec] = (TensorSpec(spec.name, spec.dtype, (None,)),)
 
     def check(self, values: Sequence[Any]) -> Rows:
         """Raises InvalidInput and TextTooLong."""
         for row, text in enumerate(values):
             check_text(text, row)
         return Rows(values)
+
+    def check_tensors(self, tensors: Sequence[NDArray[Any]]) -> Rows:
+        """Raises InvalidInput and TextTooLong."""
+        (texts,) = tensors
+        return self.check([text_of(value) for value in texts])
 
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
         texts = np.array(list(rows.values), dtype=object)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import CardInvalid, InvalidInput, SoftgateError
+from softgate.runtime.inputs.numbers import text_of
 from softgate.runtime.inputs.strings import check_text, made_up
 from softgate.types import Rows, TensorSpec
 
@@ -25,6 +26,7 @@ class TokenInput:
     row: Any = str | tuple[str, str]
     depth = 0
     pairs = True
+    tensors: Sequence[TensorSpec] = (TensorSpec("text", np.dtype(object), (None,)),)
 
     def __init__(self, specs: Mapping[str, TensorSpec], *, max_tokens: int, tokenizer: bytes) -> None:
         """`specs` by role: input_ids, attention_mask, token_type_ids. Raises CardInvalid."""
@@ -61,6 +63,11 @@ class TokenInput:
             for text in value if isinstance(value, tuple | list) and len(value) == 2 else (value,):
                 check_text(text, row)
         return Rows(values)
+
+    def check_tensors(self, tensors: Sequence[NDArray[Any]]) -> Rows:
+        """Raises InvalidInput and TextTooLong."""
+        (texts,) = tensors
+        return self.check([text_of(value) for value in texts])
 
     def feed(self, rows: Rows) -> Mapping[str, NDArray[np.generic]]:
         """Raises InvalidInput for a text that the tokenizer has no token for."""

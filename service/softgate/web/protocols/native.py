@@ -54,6 +54,9 @@ class Native:
         found = PATH.fullmatch(path) if method == "POST" else None
         return None if found is None else (found[1], found[2])
 
+    def owns(self, path: str) -> bool:
+        return PATH.fullmatch(path) is not None
+
     def read(self, request: Request) -> Call:
         classifier = self._catalogue.find(request.model, request.version)
         if not classifier.degrades:
@@ -64,7 +67,7 @@ class Native:
         return Call(
             classifier,
             classifier.check(values),
-            lambda part: encode(classifier, part, view, identity=asked.id, with_logits=asked.logits),
+            lambda part: Answer(encode(classifier, part, view, identity=asked.id, with_logits=asked.logits)),
             asked.profile,
             fall_back=partial(_encode_fallback, classifier, asked) if classifier.degrades else None,
         )
@@ -171,8 +174,8 @@ def encode(
     return _encoded(classifier, prediction_objects(classifier, part, view, with_logits=with_logits), identity)
 
 
-def _encode_fallback(classifier: Classifier, asked: PredictBody, readout: Readout) -> bytes:
-    return _encoded(classifier, fallback_objects(classifier, readout, with_logits=asked.logits), asked.id)
+def _encode_fallback(classifier: Classifier, asked: PredictBody, readout: Readout) -> Answer:
+    return Answer(_encoded(classifier, fallback_objects(classifier, readout, with_logits=asked.logits), asked.id))
 
 
 def _encoded(classifier: Classifier, predictions: Sequence[dict[str, Any]], identity: str | None) -> bytes:

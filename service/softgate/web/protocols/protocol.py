@@ -10,6 +10,7 @@ from softgate.policy.classifier import Classifier
 from softgate.policy.readout import Readout
 from softgate.types import Rows
 from softgate.web.errors import Problem
+from softgate.web.head import Headers
 
 
 # Named tuples, for a frozen dataclass takes three times as long to make.
@@ -22,7 +23,10 @@ class Request(NamedTuple):
     query: bytes
     """What stands behind the question mark, still encoded."""
     content_type: bytes
+    headers: Headers
+    """Names in lower case, values as they were sent."""
     body: bytes
+    """As it was before it was compressed, where it was."""
     started: float
     """The clock's value when the request arrived."""
     expires_at: float = math.inf
@@ -39,12 +43,13 @@ class Call(NamedTuple):
 
     classifier: Classifier
     rows: Rows
-    encode: Callable[[Part], bytes]
-    """The answer's body."""
+    encode: "Callable[[Part], Answer]"
     profile: str | None = None
     counted: bool = True
-    fall_back: Callable[[Readout], bytes] | None = None
-    """The body of an answer that says for each row to fall back, where the model's card wants one."""
+    fall_back: "Callable[[Readout], Answer] | None" = None
+    """The answer that says for each row to fall back, where the model's card wants one."""
+    expires_at: float = math.inf
+    """As a request's, where its body says so too: the earlier counts."""
 
 
 class Answer(NamedTuple):
@@ -53,6 +58,8 @@ class Answer(NamedTuple):
     body: bytes
     content_type: bytes = b"application/json"
     status: int = 200
+    headers: Headers = ()
+    """What it says beside its length and the type of its content."""
     cause: BaseException | None = None
     """What went wrong, where the answer tells the client to fall back instead."""
 
@@ -61,7 +68,10 @@ class Protocol(Interface):
     """A thin dialect over the one use case: decode and encode. The edge calls the classifier in between."""
 
     def match(self, method: str, path: str) -> tuple[str, str | None] | None:
-        """The model and the version that a path of this protocol names; None for all other paths."""
+        """The model and the version that a path of this protocol predicts with; None for all other paths."""
+
+    def owns(self, path: str) -> bool:
+        """Whether what goes wrong at this path, whatever the method, is told in this protocol's own form."""
 
     def read(self, request: Request) -> Call:
         """What a request that matched asks for. Raises SoftgateError."""

@@ -44,6 +44,9 @@ class Rank:
         found = PATH.fullmatch(path) if method == "POST" else None
         return None if found is None else (found[1], found[2])
 
+    def owns(self, path: str) -> bool:
+        return PATH.fullmatch(path) is not None
+
     def read(self, request: Request) -> Call:
         classifier = self._catalogue.find(request.model, request.version)
         classifier.admit(seconds_left=request.seconds_left)
@@ -52,7 +55,7 @@ class Rank:
         return Call(
             classifier,
             classifier.check(_candidates(asked, classifier)),
-            lambda part: encode(classifier, rank(classifier, part.predictions, column), asked),
+            lambda part: Answer(encode(classifier, rank(classifier, part.predictions, column), asked)),
             counted=False,
         )
 

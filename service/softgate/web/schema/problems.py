@@ -20,9 +20,9 @@ PROBLEMS: Mapping[int, tuple[str, str, str]] = {
     404: ("No such model, or not this version", "unknown_model", "Expected the name of a served model: clinc150."),
     413: ("The body is too large", "body_too_large", "Expected a body of at most 4194304 bytes; got 9000000."),
     415: (
-        "The body is compressed",
+        "The body is compressed in another way than gzip or deflate, or lines are compressed",
         "unsupported_encoding",
-        "Expected a body without Content-Encoding; got a compressed one.",
+        "Expected a body without Content-Encoding, or one of gzip or deflate.",
     ),
     429: (
         "The queue is full",
