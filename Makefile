@@ -7,7 +7,7 @@ MODELS ?= models
 # is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
 TORCH ?= torch==2.13.0
 
-.PHONY: serve test test-all soak lint format bench compare performance dashboards pictures lock clean
+.PHONY: serve test test-all clients soak lint format bench compare performance dashboards pictures lock clean
 
 serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
 	$(BIN)/softgate serve "$(MODELS)"
@@ -17,6 +17,9 @@ test: .venv/dev  ## set up, then run every test but those of real exports
 
 test-all: test .venv/exporters  ## set up the heavy exporters too, then run every test
 	$(BIN)/python -m pytest tests/exports
+
+clients: .venv/dev  ## set up the real clients, each in an environment of its own, that tests of protocols run
+	$(BIN)/python tests/clients/environments.py
 
 soak: .venv/dev  ## set up, then run the tests that take long: attacks, faults and hundreds of thousands of requests
 	$(BIN)/python -m pytest -m soak --ignore=tests/exports
@@ -59,7 +62,7 @@ lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements
 		--output-file requirements-exporters.txt
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .venv-peers build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-peers build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # Each stamp is the record of one finished set-up; a changed lock file or project file makes it again.
 .venv/bin/python:
