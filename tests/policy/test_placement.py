@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from graphs import LABELS, linear, load_classifier, slow, write_model, write_text_model
-from softgate.policy.placement import is_short
+from softgate.policy.placement import is_short, placed
 from softgate.runtime.card import LOOP, MIXED, THREAD
 from softgate.types import Rows
 
 SMALL = linear(np.eye(4, dtype=np.float32))
 
 
-def placed(folder: Path, *, clock: Callable[[], float] = time.perf_counter) -> str:
+def where_placed(folder: Path, *, clock: Callable[[], float] = time.perf_counter) -> str:
     classifier = load_classifier(folder, clock=clock)
     classifier.place()
     classifier.close()
@@ -24,15 +24,34 @@ def placed(folder: Path, *, clock: Callable[[], float] = time.perf_counter) -> s
 
 
 def test_a_small_graph_of_numbers_runs_on_the_loop(tmp_path: Path) -> None:
-    assert placed(write_model(tmp_path / "small", SMALL)) == LOOP
+    assert where_placed(write_model(tmp_path / "small", SMALL)) == LOOP
 
 
 def test_a_slow_graph_runs_on_a_thread(tmp_path: Path) -> None:
-    assert placed(write_model(tmp_path / "slow", slow(seconds_hint=1))) == THREAD
+    assert where_placed(write_model(tmp_path / "slow", slow(seconds_hint=1))) == THREAD
+
+
+@pytest.mark.parametrize(
+    ("kind", "batch", "row", "where"),
+    [
+        ("tensor", 0.9e-3, 0.1e-3, LOOP),
+        ("tensor", 1.1e-3, 0.9e-3, MIXED),
+        ("tensor", 9.0e-3, 1.1e-3, THREAD),
+        ("text", 9.0e-3, 1.9e-3, MIXED),
+        ("text", 0.1e-3, 2.1e-3, THREAD),
+        ("image", 0.1e-3, 0.1e-3, THREAD),
+    ],
+)
+def test_what_takes_long_in_a_full_batch_may_run_on_the_loop_alone(
+    kind: str, batch: float, row: float, where: str
+) -> None:
+    assert (
+        placed(kind, batch_within=lambda seconds: batch <= seconds, row_within=lambda seconds: row <= seconds) == where
+    )
 
 
 def test_a_short_text_that_is_alone_runs_on_the_loop_where_the_graph_is_small(tmp_path: Path) -> None:
-    assert placed(write_text_model(tmp_path / "words")) == MIXED
+    assert where_placed(write_text_model(tmp_path / "words")) == MIXED
 
 
 def test_what_runs_mixed_is_answered_alike_whatever_its_length(tmp_path: Path) -> None:
@@ -52,13 +71,18 @@ def test_what_runs_mixed_is_answered_alike_whatever_its_length(tmp_path: Path) -
     np.testing.assert_allclose(found, [*expected.tolist()] * 2, rtol=1e-6)
 
 
+def test_a_row_of_numbers_is_short_where_it_is_alone() -> None:
+    assert is_short(Rows(np.zeros((1, 4))))
+    assert not is_short(Rows(np.zeros((2, 4))))
+
+
 @pytest.mark.parametrize(("texts", "short"), [(["x" * 150], True), (["x" * 151], False), (["x", "x"], False)])
 def test_a_text_of_up_to_150_characters_is_short_where_it_is_alone(texts: list[str], *, short: bool) -> None:
     assert is_short(Rows(texts)) is short
 
 
 def test_a_clock_that_stands_still_measures_nothing(tmp_path: Path) -> None:
-    assert placed(write_model(tmp_path / "small", SMALL), clock=lambda: 0.0) == THREAD
+    assert where_placed(write_model(tmp_path / "small", SMALL), clock=lambda: 0.0) == THREAD
 
 
 @pytest.mark.parametrize("where", [LOOP, THREAD])

@@ -19,7 +19,7 @@ from softgate.workbench.template import shown
 NOTE_MARGIN = 6
 RUNS_ON = {
     LOOP: "the event loop",
-    MIXED: "the event loop where a short text is alone, else a thread of its own",
+    MIXED: "the event loop where one row, or one short text, is alone, else a thread of its own",
     THREAD: "a thread of its own",
 }
 

@@ -1,10 +1,13 @@
 """
 Where a graph runs at the least cost: on the event loop, if that keeps it for no longer than a thread takes to be woken.
 
-Texts vary in length, and a long one would hold up everybody: of those the short go there, alone.
+Texts vary in length, and a long one would hold up everybody: of those the short go there, alone. So do single rows of
+numbers where a full batch of them would take too long.
 """
 
 from collections.abc import Callable
+
+import numpy as np
 
 from softgate.runtime.card import LOOP, MIXED, THREAD, Card
 from softgate.runtime.inputs import Input
@@ -24,15 +27,16 @@ SHORT_TEXT = (
 )
 
 
-def placed(kind: str, runs_within: Callable[[float], bool]) -> str:
+def placed(kind: str, *, batch_within: Callable[[float], bool], row_within: Callable[[float], bool]) -> str:
     """
     LOOP, MIXED or THREAD for an input of this kind.
 
-    `runs_within`: whether a run takes no more than so many seconds, of a full batch of a `tensor`, of a short text.
+    Whether a run takes no more than so many seconds: of a full batch, and of one row, or one short text, alone.
     """
-    if kind == "tensor" and runs_within(LONGEST_ON_LOOP_SECONDS):
+    if kind == "tensor" and batch_within(LONGEST_ON_LOOP_SECONDS):
         return LOOP
-    return MIXED if kind == "text" and runs_within(LONGEST_ALONE_SECONDS) else THREAD
+    longest = {"tensor": LONGEST_ON_LOOP_SECONDS, "text": LONGEST_ALONE_SECONDS}.get(kind)
+    return MIXED if longest is not None and row_within(longest) else THREAD
 
 
 def cheapest(source: Input, card: Card, run: Callable[[Rows], object], *, clock: Callable[[], float]) -> str:
@@ -41,13 +45,20 @@ def cheapest(source: Input, card: Card, run: Callable[[Rows], object], *, clock:
     samples = source.samples(card.serving.max_batch) if kind == "tensor" else [SHORT_TEXT]
     if samples is None or kind not in ("tensor", "text"):
         return THREAD
-    rows = source.check(samples)
-    return placed(kind, lambda seconds: _runs_within(seconds, rows, run, clock))
+    batch, row = source.check(samples), source.check(samples[:1])
+    return placed(
+        kind,
+        batch_within=lambda seconds: _runs_within(seconds, batch, run, clock),
+        row_within=lambda seconds: _runs_within(seconds, row, run, clock),
+    )
 
 
 def is_short(rows: Rows) -> bool:
+    """Of rows that run MIXED: whether it is one, and as short as the one that was tried."""
     if len(rows) != 1:
         return False
+    if isinstance(rows.values, np.ndarray):
+        return True
     (row,) = rows.values
     return isinstance(row, str) and len(row) <= len(SHORT_TEXT)
 

@@ -126,10 +126,13 @@ class Inspection:
         # Rows of numbers are all alike; images, which have more axes, vary as texts do.
         numbers = all(tensor.type.startswith("float") and len(tensor.shape) == 2 for tensor in self.inputs)
         if numbers:
-            per_row = max(self.seconds.values()) / max(map(int, self.seconds))
-            return placed("tensor", lambda seconds: per_row * MAX_BATCH["tensor"] <= seconds)
-        texts = not any(tensor.type.startswith("float") for tensor in self.inputs)
-        return placed("text" if texts else "image", lambda seconds: min(self.seconds.values()) <= seconds)
+            kind = "tensor"
+        else:
+            kind = "image" if any(tensor.type.startswith("float") for tensor in self.inputs) else "text"
+        alone = min(self.seconds.values())
+        per_row = max(self.seconds.values()) / max(map(int, self.seconds))
+        batch = per_row * MAX_BATCH["tensor"]
+        return placed(kind, batch_within=lambda seconds: batch <= seconds, row_within=lambda seconds: alone <= seconds)
 
     @property
     def n_classes(self) -> int | None:
