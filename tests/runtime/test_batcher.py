@@ -467,6 +467,25 @@ async def test_a_request_that_an_answer_lets_through_waits_for_the_next_run() ->
 
 
 @played
+async def test_a_full_batch_that_waits_is_run_before_the_answers_to_the_last_are_written() -> None:
+    bench = Bench()
+    running = []
+
+    def done(_: object) -> None:
+        running.append(len(bench.executor.waiting))
+
+    bench.batcher.put("a", n_rows=1, group="", done=done)
+    waiting = [bench.put(payload) for payload in ("bbbb", "c")]
+    await bench.step()
+
+    assert running == [1]
+    for _ in waiting:
+        await bench.step()
+    assert bench.ran == [["a"], ["bbbb"], ["c"]]
+    assert [outcome(one) for one in waiting] == ["BBBB", "C"]
+
+
+@played
 async def test_nothing_is_told_twice_when_the_batcher_is_abandoned() -> None:
     bench = Bench()
     told = [bench.put("a"), bench.put("b", within=0.1)]

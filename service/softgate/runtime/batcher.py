@@ -154,6 +154,11 @@ class Batcher(Generic[Payload, Result]):
 
         def finish(finished: "asyncio.Future[Sequence[Result | BaseException]]") -> None:
             self._note_pace(n_rows, started)
+            if self._n_queued >= self._max_rows:
+                # It is full as it is: the thread runs it while the answers are written here.
+                self._start(loop)
+                self._settle(jobs, finished.result())
+                return
             # A request that an answer lets through waits with the others for the next run.
             self._settle(jobs, finished.result())
             self._running = False
