@@ -39,7 +39,8 @@ ALLOWED = {
     "workbench": {"numpy", "onnx", "matplotlib", "uvicorn"},
     "settings": {"pydantic", "pydantic_settings"},
     "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "httptools", "msgspec", "orjson"},
-    "client": {"httpx2"},
+    # rich: a progress bar.
+    "client": {"httpx2", "msgspec", "rich"},
     "commands": {"numpy", "rich", "msgspec"},
     "cli": {"typer", "rich"},
     "__main__": set(),

@@ -22,7 +22,7 @@ Everything softgate raises on purpose.
   x UnknownModel            no such model is served
     + UnknownVersion        the model is served, this version of it is not
   x Overloaded              the queue is full or too long; the caller may retry later
-  x DeadlineExceeded        the request waited in the queue for longer than it may
+  x DeadlineExceeded        the request waited in the queue, or a client for its answer, for longer than it may
   x ReloadFailed            the models were not exchanged; those served before are served still
   x NotReady                the model is still loading; the caller may retry later
   x ModelError              the operator must mend the folder under models/
@@ -33,6 +33,8 @@ Everything softgate raises on purpose.
     + DigestMismatch        the models are not those whose digest is pinned
     + EngineFailed          the graph raised while it ran
       * MemoryExhausted     for want of memory
+  x NoAnswer                softgate.client: nobody answers there, or the connection broke before the answer's end
+  x ForeignAnswer           softgate.client: an answer that is none of softgate's
   x DataInvalid             a file of examples cannot be read
   x StartupFailed           the server cannot start
 
@@ -45,6 +47,18 @@ class SoftgateError(Exception):
     """Base class: catch this one to catch everything softgate raises on purpose."""
 
     code = "internal"
+    # Told by `softgate.client` alone, which raises a server's error as the class that has its code.
+    status: int | None = None
+    """Of the answer, where there was one."""
+    request_id: str | None = None
+    """Under which the server's log has it."""
+    rows: range | None = None
+    """The places of the rows that were asked about, where they are some of many."""
+
+    @property
+    def detail(self) -> str:
+        """What was got and what was wanted."""
+        return str(self)
 
 
 class InvalidInput(SoftgateError):
@@ -169,6 +183,14 @@ class EngineFailed(ModelError):
 
 class MemoryExhausted(EngineFailed):
     code = "memory_exhausted"
+
+
+class NoAnswer(SoftgateError):
+    code = "no_answer"
+
+
+class ForeignAnswer(SoftgateError):
+    code = "foreign_answer"
 
 
 class DataInvalid(SoftgateError):
