@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar, Unpack
 
@@ -52,7 +52,7 @@ class AsyncClient:
         concurrency: int = 4,
         progress: bool = False,
         **options: Unpack[Options],
-    ) -> AsyncIterator[Prediction]:
+    ) -> AsyncGenerator[Prediction, None]:
         """As `Client.predict_many`. Raises SoftgateError."""
         batches = batches_of(rows, options, batch_size=batch_size, concurrency=concurrency)
         return self._predictions(batches, shown(rows, progress=progress), concurrency, options)
@@ -80,7 +80,7 @@ class AsyncClient:
         bar: AbstractContextManager[Callable[[int], None]],
         concurrency: int,
         options: Options,
-    ) -> AsyncIterator[Prediction]:
+    ) -> AsyncGenerator[Prediction, None]:
         started = deque[asyncio.Task[Sequence[Prediction]]]()
 
         def start(batch: Batch) -> asyncio.Task[Sequence[Prediction]]:

@@ -96,12 +96,13 @@ class Call(Generic[T]):
     def failed(self, exc: httpx2.HTTPError | TimeoutError) -> SoftgateError:
         """Ours for one of the library's."""
         error: SoftgateError
-        if isinstance(exc, httpx2.ReadTimeout | httpx2.WriteTimeout | httpx2.PoolTimeout | TimeoutError):
+        late = self._clock() >= self._expires_at
+        if late or isinstance(exc, httpx2.ReadTimeout | httpx2.WriteTimeout | httpx2.PoolTimeout | TimeoutError):
             error = self._expired()
         elif isinstance(exc, httpx2.DecodingError):
             error = ForeignAnswer(f"{self.url}: expected an answer that can be decompressed; {exc}.")
         else:
-            error = NoAnswer(f"No answer from {self.url}: {exc or type(exc).__name__}.")
+            error = NoAnswer(f"No answer from {self.url}: {str(exc).rstrip('.') or type(exc).__name__}.")
         error.__cause__ = exc
         return error
 

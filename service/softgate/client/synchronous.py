@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Self, TypeVar, Unpack
@@ -56,7 +56,7 @@ class Client:
         concurrency: int = 4,
         progress: bool = False,
         **options: Unpack[Options],
-    ) -> Iterator[Prediction]:
+    ) -> Generator[Prediction, None, None]:
         """
         Of each row, in their order, as they come; `concurrency` requests of `batch_size` rows are under way at once.
 
@@ -89,7 +89,7 @@ class Client:
         bar: AbstractContextManager[Callable[[int], None]],
         concurrency: int,
         options: Options,
-    ) -> Iterator[Prediction]:
+    ) -> Generator[Prediction, None, None]:
         with bar as advance, ThreadPoolExecutor(concurrency) as threads:
 
             def start(batch: Batch) -> Future[Sequence[Prediction]]:
