@@ -22,14 +22,9 @@ def _bar(total: int | None) -> Iterator[Callable[[int], None]]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
 
-    columns = (
-        BarColumn(),
-        TextColumn("{task.fields[told]}"),
-        TimeElapsedColumn(),
-        TextColumn("gone,"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+    columns = [BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn(), TextColumn("gone")]
+    if total is not None:
+        columns += [TimeRemainingColumn(), TextColumn("left")]
     started = time.perf_counter()
     with Progress(
         *columns,
