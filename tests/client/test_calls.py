@@ -312,6 +312,7 @@ def test_a_deadline_beyond_what_a_server_takes_is_told_as_its_most(flavour: str)
         (lambda client: client.predict("rain", inputs=3), "got inputs"),
         (lambda client: client.predict({1, 2}), "got set"),
         (lambda client: client.predict([1.0, -math.inf]), "got an infinity"),
+        (lambda client: client.predict("rain", temperature=math.nan), "Expected finite numbers as options"),
         (lambda client: client.predict_many("rain"), "Expected several rows; got one str"),
         (lambda client: client.predict_many({"age": 3}), "Expected several rows; got one dict"),
         (lambda client: client.predict_many(["rain"], batch_size=0), "batch_size"),

@@ -10,7 +10,6 @@ from softgate.client import Client, Retries
 from softgate.client.plans import Options
 from softgate.client.rows import MOST_BYTES
 
-MANY = ("batch_size", "concurrency")
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "client.md").read_text()
 
@@ -49,5 +48,6 @@ def test_the_figures_are_those_of_the_code() -> None:
     assert f"at most {MOST_BYTES / 1e6:.0f} MB" in text
     assert f"at most {retries.most} retries" in text
     assert f"0 to {retries.base_seconds:g} · 2ⁿ s, at most {retries.longest_seconds:g} s" in text
-    for function, name in ((Client, "timeout_seconds"), *((Client.predict_many, each) for each in MANY)):
-        assert f"`{name}` ({signature(function).parameters[name].default})".replace(".0)", ")") in text
+    told = {**signature(Client).parameters, **signature(Client.predict_many).parameters}
+    for name in ("timeout_seconds", "batch_size", "concurrency"):
+        assert f"`{name}` ({told[name].default:g})" in text

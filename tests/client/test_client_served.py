@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -273,6 +273,39 @@ def test_who_takes_a_connection_and_says_nothing_is_left_at_the_deadline() -> No
 
         with pytest.raises(DeadlineExceeded, match=r"within 0.2 s"):
             asyncio.run(awaited())
+
+
+class Trickling(http.server.BaseHTTPRequestHandler):
+    """A body without an end, of pieces that each come in time."""
+
+    ended: threading.Event
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while not self.ended.wait(0.01):
+                self.wfile.write(b" ")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_who_never_ends_is_left_at_the_deadline() -> None:
+    Trickling.ended = threading.Event()
+    with listening(Trickling) as url:
+
+        async def awaited() -> None:
+            async with AsyncClient(url, timeout_seconds=0.2) as client:
+                await client.ready()
+
+        try:
+            with Client(url, timeout_seconds=0.2) as client, pytest.raises(DeadlineExceeded):
+                client.ready()
+            with pytest.raises(DeadlineExceeded):
+                asyncio.run(awaited())
+        finally:
+            Trickling.ended.set()
 
 
 @contextmanager

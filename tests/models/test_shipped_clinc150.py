@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from servers import served
 from shared_data import shared
+from softgate.client import Client
 
 MODEL = Path(__file__).parents[2] / "models" / "clinc150"
 LABELS = (MODEL / "labels.txt").read_text().split()
@@ -28,7 +29,6 @@ ROUTES = np.array(
     [tomllib.loads((MODEL / "classifier.toml").read_text())["routing"]["routes"][label] for label in LABELS]
 )
 CARD = (MODEL / "README.md").read_text()
-ROWS_PER_REQUEST = 100
 
 Floats = NDArray[np.float64]
 
@@ -86,17 +86,13 @@ def test_rows() -> tuple[list[str], NDArray[np.intp], int]:
 @pytest.fixture(scope="module")
 def online(test_rows: tuple[list[str], NDArray[np.intp], int]) -> Answers:
     texts, _, _ = test_rows
-    predictions: list[dict[str, Any]] = []
-    with served(MODEL) as server:
-        for start in range(0, len(texts), ROWS_PER_REQUEST):
-            answer = server.predict("clinc150", inputs=texts[start : start + ROWS_PER_REQUEST])
-            assert answer.status_code == 200, answer.text
-            predictions += answer.json()["predictions"]
+    with served(MODEL) as server, Client(server.url, model="clinc150") as client:
+        predictions = list(client.predict_many(texts))
     return Answers(
-        np.array([[prediction["probabilities"][label] for label in LABELS] for prediction in predictions]),
-        np.array([prediction["energy"] for prediction in predictions]),
-        np.array([prediction["decision"]["action"] for prediction in predictions]),
-        np.array([prediction["decision"]["target"] for prediction in predictions]),
+        np.array([[prediction.probabilities[label] for label in LABELS] for prediction in predictions]),
+        np.array([prediction.energy for prediction in predictions]),
+        np.array([prediction.decision.action for prediction in predictions]),
+        np.array([prediction.decision.target for prediction in predictions]),
     )
 
 

@@ -23,12 +23,12 @@ from scipy.special import logsumexp, softmax
 from sklearn.datasets import load_digits
 from sklearn.metrics import accuracy_score, log_loss
 
-from pictures import encoded, in_base64
+from pictures import encoded
 from servers import served
+from softgate.client import Client
 
 MODEL = Path(__file__).parents[2] / "models" / "digits"
 CARD = (MODEL / "README.md").read_text()
-ROWS_PER_REQUEST = 100
 
 Floats = NDArray[np.float64]
 
@@ -92,18 +92,13 @@ def calibration() -> Calibration:
 
 @pytest.fixture(scope="module")
 def online(images: Images) -> Answers:
-    rows = [in_base64(encoded(pixels)) for pixels in images.pixels]
-    predictions: list[dict[str, Any]] = []
-    with served(MODEL) as server:
-        for start in range(0, len(rows), ROWS_PER_REQUEST):
-            answer = server.predict("digits", inputs=rows[start : start + ROWS_PER_REQUEST], logits=True)
-            assert answer.status_code == 200, answer.text
-            predictions += answer.json()["predictions"]
+    with served(MODEL) as server, Client(server.url, model="digits") as client:
+        predictions = list(client.predict_many(map(encoded, images.pixels), logits=True))
     return Answers(
-        np.array([[prediction["probabilities"][str(digit)] for digit in range(10)] for prediction in predictions]),
-        np.array([prediction["logits"] for prediction in predictions]),
-        np.array([prediction["energy"] for prediction in predictions]),
-        np.array([prediction["decision"]["action"] for prediction in predictions]),
+        np.array([[prediction.probabilities[str(digit)] for digit in range(10)] for prediction in predictions]),
+        np.array([prediction.logits for prediction in predictions]),
+        np.array([prediction.energy for prediction in predictions]),
+        np.array([prediction.decision.action for prediction in predictions]),
     )
 
 

@@ -16,6 +16,7 @@ from scipy.special import expit
 from tokenizers import Tokenizer
 
 from servers import served
+from softgate.client import Client
 
 MODEL = Path(__file__).parents[2] / "models" / "hotel-requests"
 LABELS = (MODEL / "labels.txt").read_text().splitlines()
@@ -31,26 +32,25 @@ def test_every_sentence_is_answered_as_offline() -> None:
     tokenizer = Tokenizer.from_file(str(MODEL / "tokenizer.json"))
     tokenizer.no_padding()
 
-    with served(MODEL) as server:
-        predictions = server.predict("hotel-requests", inputs=SENTENCES).json()["predictions"]
+    with served(MODEL) as server, Client(server.url, model="hotel-requests") as client:
+        predictions = list(client.predict_many(SENTENCES))
 
     for sentence, prediction in zip(SENTENCES, predictions, strict=True):
         (logits,) = session.run(["logits"], {"input_ids": np.array([tokenizer.encode(sentence).ids or [0]])})
         expected = dict(zip(LABELS, expit(logits[0].astype(np.float64) / TEMPERATURE), strict=True))
-        assert prediction["probabilities"] == pytest.approx(expected, abs=1e-5)
-        assert set(prediction["labels"]) == {label for label, p in expected.items() if p >= THRESHOLD}
+        assert prediction.probabilities == pytest.approx(expected, abs=1e-5)
+        assert set(prediction.labels or ()) == {label for label, p in expected.items() if p >= THRESHOLD}
 
 
 def test_a_sentence_of_several_intents_has_several_labels() -> None:
-    with served(MODEL) as server:
-        (several,) = server.predict("hotel-requests", inputs=SEVERAL).json()["predictions"]
-        (none,) = server.predict("hotel-requests", inputs="ямщик, не гони лошадей").json()["predictions"]
+    with served(MODEL) as server, Client(server.url, model="hotel-requests") as client:
+        several, none = client.predict(SEVERAL), client.predict("ямщик, не гони лошадей")
 
-    assert {"booking", "cancel_close_leave_freeze", "check_out", "restaurant"} <= set(several["labels"])
-    assert several["label"] == several["labels"][0]
-    assert several["decision"]["action"] == "route"
-    assert len(several["decision"]["targets"]) > 1
-    assert (none["label"], none["labels"], none["decision"]["action"]) == (None, [], "fallback")
+    assert {"booking", "cancel_close_leave_freeze", "check_out", "restaurant"} <= set(several.labels or ())
+    assert several.label == (several.labels or ())[0]
+    assert several.decision.action == "route"
+    assert len(several.decision.targets or ()) > 1
+    assert (none.label, none.labels, none.decision.action) == (None, (), "fallback")
 
 
 def test_the_promise_is_in_the_card_with_what_was_seen_when_it_was_made() -> None:

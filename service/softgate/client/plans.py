@@ -13,7 +13,7 @@ from softgate.client.answers import Answer, Model, Prediction
 from softgate.client.calls import Asked, Call
 from softgate.client.retries import Retries
 from softgate.client.rows import Batch, Row, as_json, batches, encoded
-from softgate.errors import InvalidInput
+from softgate.errors import InvalidInput, NonFiniteInput
 
 T = TypeVar("T")
 # Of RFC 6750. The library's own error for anything else would repeat it.
@@ -129,8 +129,12 @@ def _path(model: str | None, version: str | int | None) -> str:
 def _body(rows: Sequence[bytes], options: Mapping[str, Any]) -> bytes:
     _check(options)
     more = {name: value for name, value in options.items() if value is not None and name not in _BESIDE}
+    try:
+        beside = as_json(more)
+    except ValueError as exc:
+        raise NonFiniteInput("Expected finite numbers as options; got NaN or an infinity.") from exc
     inputs = b'"inputs":[%b]' % b",".join(rows)
-    return b"{%b,%b" % (inputs, as_json(more)[1:]) if more else b"{%b}" % inputs
+    return b"{%b,%b" % (inputs, beside[1:]) if more else b"{%b}" % inputs
 
 
 def _check(options: Mapping[str, Any]) -> None:
