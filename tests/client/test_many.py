@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripted import FLAVOURS, URL, Script, answer, asked, echo, overloaded, prediction, problem
+from scripted import URL, Script, answer, asked, echo, overloaded, prediction, problem
 from softgate.client import AsyncClient, Client, Retries
 from softgate.errors import BodyTooLarge, InvalidInput, SoftgateError, TooManyRows
-
-
-@pytest.fixture(params=FLAVOURS)
-def flavour(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 def labels(found: Any) -> list[str]:

@@ -1,0 +1,9 @@
+import pytest
+
+from scripted import FLAVOURS
+
+
+@pytest.fixture(params=FLAVOURS)
+def flavour(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
