@@ -17,7 +17,9 @@ ENVIRONMENTS = HERE.parents[1] / ".venv-clients"
 
 def python_of(name: str) -> Path | None:
     """The interpreter that has this client; None where it is not set up, or in another version."""
-    return ENVIRONMENTS / name / "bin" / "python" if _stamp(name).exists() and not _is_old(name) else None
+    stamp = _stamp(name)
+    is_this = stamp.exists() and stamp.read_bytes() == _requirements(name).read_bytes()
+    return ENVIRONMENTS / name / "bin" / "python" if is_this else None
 
 
 def make(name: str) -> None:
@@ -25,7 +27,7 @@ def make(name: str) -> None:
     venv.create(home, with_pip=True, clear=True)
     line = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*line, "--require-hashes", "--requirement", str(_requirements(name))], check=True)
-    _stamp(name).touch()
+    _stamp(name).write_bytes(_requirements(name).read_bytes())
 
 
 def _stamp(name: str) -> Path:
@@ -34,10 +36,6 @@ def _stamp(name: str) -> Path:
 
 def _requirements(name: str) -> Path:
     return HERE / f"{name}.txt"
-
-
-def _is_old(name: str) -> bool:
-    return _stamp(name).stat().st_mtime < _requirements(name).stat().st_mtime
 
 
 def main() -> None:
