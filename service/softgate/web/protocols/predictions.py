@@ -65,7 +65,7 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
             "entropy": None,
             "energy": None,
             "prediction_set": None,
-            "decision": _decision(row, classifier, readout),
+            "decision": decision_object(row, classifier, readout),
         }
     else:
         shown, probabilities = readout.shown[row], readout.probabilities[row]
@@ -79,14 +79,13 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
             "entropy": readout.entropy[row],
             "energy": None if readout.energy is None else readout.energy[row],
             "prediction_set": None if readout.sets is None else readout.sets[row],
-            "decision": _decision(row, classifier, readout),
+            "decision": decision_object(row, classifier, readout),
         }
     if readout.held is not None and readout.first is not None and readout.first_confidence is not None:
         held = readout.held[row]
         answer["label"] = classifier.labels[readout.first[row]] if held else None
         answer["confidence"] = readout.first_confidence[row] if held else None
         answer["labels"] = [classifier.labels[column] for column in held]
-        answer["decision"]["targets"] = targets(held, classifier.routing)
     return answer
 
 
@@ -104,7 +103,8 @@ def _by_label(classifier: Classifier, shown: Sequence[str] | Indices, probabilit
     return orjson.Fragment(b"{%b}" % b"".join(pieces)[1:])
 
 
-def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:
+def decision_object(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:
+    """The same in every protocol that tells it."""
     action, threshold = readout.action[row], readout.threshold[row]
     decision: dict[str, Any] = {
         "action": _ACTIONS[action],
@@ -118,4 +118,6 @@ def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, A
             {"target": candidate.route, "confidence": candidate.confidence, "labels": dict(candidate.labels)}
             for candidate in readout.candidates[row]
         ]
+    if readout.held is not None:
+        decision["targets"] = targets(readout.held[row], classifier.routing)
     return decision
