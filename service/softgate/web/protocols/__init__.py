@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from softgate.policy.catalogue import Catalogue
 from softgate.web.protocols.native import Native
+from softgate.web.protocols.open_inference.rest import OpenInference
 from softgate.web.protocols.protocol import Answer, Call, Protocol, Request
 from softgate.web.protocols.ranking import Rank
 
@@ -13,6 +14,7 @@ __all__ = ["PROTOCOLS", "Answer", "Call", "Protocol", "Request", "owner"]
 PROTOCOLS: Mapping[str, Callable[[Catalogue], Protocol]] = {
     "native": Native,
     "rank": Rank,
+    "open_inference": OpenInference,
 }
 
 
