@@ -5,6 +5,7 @@ Tensors as they are on a wire, and as arrays: pure functions, both ways.
 nothing of what was sent. Elements are in row-major order; what is decoded is flat.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -20,6 +21,7 @@ from softgate.runtime.inputs import numbers
 from softgate.web.protocols.native import decode
 from softgate.web.protocols.open_inference.datatypes import BYTES, DATATYPES
 
+_START = re.compile(rb"[ \t\r\n\[]*")
 _LENGTH = struct.Struct("<I")
 
 
@@ -65,7 +67,7 @@ def _strings(raw: memoryview, n_elements: int, at: str) -> NDArray[np.object_]:
     if len(found) != n_elements:
         raise ShapeMismatch(f"In {at}: Expected {n_elements} elements; got {len(found)}.")
     if start != end:
-        raise MalformedBody(f"In {at}: Expected nothing behind element {n_elements - 1}; got {end - start} bytes.")
+        raise MalformedBody(f"In {at}: Expected nothing behind the {n_elements} elements; got {end - start} bytes.")
     return of_objects(found)
 
 
@@ -89,7 +91,8 @@ def decode_json(content: bytes, datatype: str, shape: Sequence[int], *, at: str)
     """`content`: a list of all elements, or lists as deep as `shape` has axes. Raises InvalidInput."""
     dtype, depth = DATATYPES[datatype], _depth(content)
     if depth not in (1, len(shape)):
-        raise ShapeMismatch(f"In {at}: Expected one list, or {len(shape)} in each other; got {depth}.")
+        several = f", or {len(shape)} in each other" if len(shape) > 1 else ""
+        raise ShapeMismatch(f"In {at}: Expected one list{several}; got {depth}.")
     values = decode(_decoder(dtype.kind, depth), content, at=at)
     return _cast(_flattened(values, shape, depth, at), dtype, at)
 
@@ -115,13 +118,9 @@ def n_elements(shape: Sequence[int]) -> int:
 
 def _depth(content: bytes) -> int:
     """How many brackets open it."""
-    depth = 0
-    for byte in content:
-        if byte == ord("["):
-            depth += 1
-        elif byte not in b" \t\r\n":
-            break
-    return depth
+    start = _START.match(content)
+    assert start is not None, "It matches nothing at all, too."
+    return start[0].count(b"[")
 
 
 @cache
