@@ -13,6 +13,15 @@ from softgate.web.schema.answers import (
     Refused,
 )
 from softgate.web.schema.form import Exact
+from softgate.web.schema.inference import (
+    EXAMPLE_INFER_ANSWER,
+    EXAMPLE_INFER_REQUEST,
+    OCTETS,
+    InferAnswer,
+    InferRequest,
+    refusals,
+)
+from softgate.web.schema.problems import PROBLEMS, problems
 from softgate.web.schema.requests import (
     EXAMPLE_LINES,
     EXAMPLE_RANK_REQUEST,
@@ -56,6 +65,8 @@ class Published:
     query: Sequence[Mapping[str, Any]] = ()
     streams: Mapping[str, Any] = field(default_factory=dict)
     """Media type → what the answer to a body of it is, where it is of that type too."""
+    refused: Mapping[int | str, Any] = field(default_factory=lambda: problems(*PROBLEMS))
+    """Status → what is answered instead."""
 
 
 def query_parameters() -> list[dict[str, Any]]:
@@ -113,5 +124,24 @@ PUBLISHED = (
         },
         answer=RankAnswer,
         example=EXAMPLE_RANK_ANSWER,
+    ),
+    Published(
+        protocol="open_inference",
+        paths={
+            "/v2/models/{model}/infer": "Classify tensors",
+            "/v2/models/{model}/versions/{version}/infer": "Classify tensors with a version named",
+        },
+        description="The Open Inference Protocol, version 2: calibrated probabilities and decisions as tensors.",
+        bodies={
+            "application/json": {
+                "schema": InferRequest.model_json_schema(),
+                "examples": {"a sentence, its label and two best classes": {"value": EXAMPLE_INFER_REQUEST}},
+            },
+            **OCTETS,
+        },
+        answer=InferAnswer,
+        example=EXAMPLE_INFER_ANSWER,
+        streams=OCTETS,
+        refused=refusals(),
     ),
 )

@@ -233,7 +233,7 @@ def test_a_name_may_be_quoted(server: Served) -> None:
 
 @pytest.mark.parametrize(("name", "inflate"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
 def test_bodies_are_compressed_both_ways(server: Served, name: str, inflate: Any) -> None:
-    deflate = {"gzip": gzip.compress, "deflate": zlib.compress}[name]
+    deflate: Any = {"gzip": gzip.compress, "deflate": zlib.compress}[name]
     rows = ROWS * 20
     raw = as_bytes(rows)
     head = {
