@@ -7,7 +7,7 @@ nothing of what was sent. Elements are in row-major order; what is decoded is fl
 
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -23,6 +23,8 @@ from softgate.web.protocols.open_inference.datatypes import BYTES, DATATYPES
 
 _START = re.compile(rb"[ \t\r\n\[]*")
 _LENGTH = struct.Struct("<I")
+# By the kind of a type. There are clients that write any number as a float, and true as 1.0.
+_FORMS: Mapping[str, Any] = {"i": int | float, "u": int | float, "b": bool | float}
 
 
 class Tensor(NamedTuple):
@@ -125,7 +127,7 @@ def _depth(content: bytes) -> int:
 
 @cache
 def _decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
-    form: Any = numbers.ELEMENTS[kind]
+    form: Any = _FORMS.get(kind, numbers.ELEMENTS[kind])
     for _ in range(depth):
         form = list[form]
     return msgspec.json.Decoder(form)
@@ -134,6 +136,8 @@ def _decoder(kind: str, depth: int) -> msgspec.json.Decoder[Any]:
 def _cast(values: list[Any], dtype: np.dtype[Any], at: str) -> NDArray[Any]:
     if dtype.kind == "O":
         return of_objects(values)
+    if dtype.kind == "b":
+        values = [bool(value) if value in (0, 1) else value for value in values]
     array, fits = numbers.cast(values, dtype, missing=False)
     if not fits.all():
         raise numbers.misfit(dtype, place=f"element {int(np.argmin(fits))} of {at}")
