@@ -49,7 +49,8 @@ class Classifier:
         self._decide = decide_labels if card.multi_label else decide
         self.monitor = monitor
         self._activation = card.activation
-        self._names = np.array(self.labels, dtype=object)
+        self.names = np.array(self.labels, dtype=object)
+        """The labels, to be looked up by many columns at once."""
         self.one_row = OneRow.fitting(
             activation=card.activation,
             temperature=self.temperature,
@@ -161,7 +162,7 @@ class Classifier:
             self.show(predictions, view),
             predictions.decisions,
             fitted=predictions.scores.probabilities,
-            names=self._names,
+            names=self.names,
             routing=self.routing,
         )
 

@@ -231,9 +231,8 @@ def test_a_name_may_be_quoted(server: Served) -> None:
     assert outputs(answer)["label"]["data"] == ["balance", "joke"]
 
 
-@pytest.mark.parametrize(("name", "inflate"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
-def test_bodies_are_compressed_both_ways(server: Served, name: str, inflate: Any) -> None:
-    deflate: Any = {"gzip": gzip.compress, "deflate": zlib.compress}[name]
+@pytest.mark.parametrize(("name", "library"), [("gzip", gzip), ("deflate", zlib)])
+def test_bodies_are_compressed_both_ways(server: Served, name: str, library: Any) -> None:
     rows = ROWS * 20
     raw = as_bytes(rows)
     head = {
@@ -244,7 +243,7 @@ def test_bodies_are_compressed_both_ways(server: Served, name: str, inflate: Any
     request = server.client.build_request(
         "POST",
         "/v2/models/identity/infer",
-        content=deflate(body),
+        content=library.compress(body),
         headers={**headers, "content-encoding": name, "accept-encoding": f"{name};q=0.5, br"},
     )
     answer = server.client.send(request, stream=True)
@@ -253,7 +252,7 @@ def test_bodies_are_compressed_both_ways(server: Served, name: str, inflate: Any
 
     assert (answer.headers["content-encoding"], answer.headers["vary"]) == (name, "accept-encoding")
     assert len(compressed) < len(plain.content)
-    assert inflate(compressed) == plain.content
+    assert library.decompress(compressed) == plain.content
     assert answer.headers[LENGTH] == plain.headers[LENGTH]
     assert "content-encoding" not in plain.headers
 

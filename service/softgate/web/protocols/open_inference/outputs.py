@@ -18,7 +18,7 @@ from softgate.errors import InvalidInput
 from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
 from softgate.policy.readout import Readout
-from softgate.types import Floats, Indices, TensorSpec, View
+from softgate.types import Floats, Indices, Scores, TensorSpec, View
 from softgate.web.protocols.open_inference.datatypes import BYTES, word
 from softgate.web.protocols.open_inference.tensors import Tensor, of_objects
 from softgate.web.protocols.predictions import decision_object
@@ -47,8 +47,7 @@ class Answered:
         self.rows = range(part.start, part.stop)
         """Of `readout`, which may hold those of other requests too."""
         self._part = part
-        self._shown = classifier.show(part.predictions, view)
-        self._is_cut = view.top_k is not None
+        self._view = view
 
     @property
     def readout(self) -> Readout:
@@ -60,18 +59,18 @@ class Answered:
         return self._part.logits
 
     @property
+    def finite(self) -> NDArray[np.bool_]:
+        return self._scores.finite
+
+    @cached_property
     def order(self) -> Indices:
         """Shape (n_rows, n_shown): the classes to show, most probable first."""
-        return self._shown.order
-
-    @property
-    def finite(self) -> NDArray[np.bool_]:
-        return self._shown.scores.finite
+        return self.classifier.show(self._part.predictions, self._view).order
 
     @cached_property
     def probabilities(self) -> Floats:
-        found = self._shown.scores.probabilities
-        if self._is_cut:
+        found = self._scores.probabilities
+        if self._view.top_k is not None:
             cut = np.zeros_like(found)
             np.put_along_axis(cut, self.order, np.take_along_axis(found, self.order, axis=1), axis=1)
             found = cut
@@ -80,11 +79,18 @@ class Answered:
     @cached_property
     def labels(self) -> tuple[Indices, Floats, NDArray[np.bool_]]:
         """Of each row the column of its label, the label's probability, and whether there is one."""
-        scores, decisions = self._shown.scores, self._part.predictions.decisions
+        scores, decisions = self._scores, self._part.predictions.decisions
         if decisions.held is None or decisions.first is None:
             return scores.label, scores.confidence, scores.finite
         confidence = scores.probabilities[np.arange(len(decisions.first)), decisions.first]
         return decisions.first, confidence, np.logical_or.reduce(decisions.held, axis=1)
+
+    @cached_property
+    def _scores(self) -> Scores:
+        predictions = self._part.predictions
+        if self._view.temperature is None:
+            return predictions.scores
+        return self.classifier.show(predictions, self._view).scores
 
 
 class Unanswered:
@@ -116,9 +122,7 @@ def probabilities(answers: Answers) -> Floats:
 
 def label(answers: Answers) -> NDArray[np.object_]:
     columns, _, there = answers.labels
-    names = answers.classifier.labels
-    found = zip(columns.tolist(), there.tolist(), strict=True)
-    return of_objects(names[column] if known else "" for column, known in found)
+    return np.where(there, answers.classifier.names[columns], "")
 
 
 def confidence(answers: Answers) -> Floats:
