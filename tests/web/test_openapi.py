@@ -39,6 +39,7 @@ from softgate.web.schema.inference import (
     TensorParameters,
 )
 from softgate.web.schema.problems import PROBLEMS, Problem, problems
+from softgate.web.schema.published import PUBLISHED
 from softgate.web.schema.requests import EXAMPLE_REQUESTS, PredictRequest
 
 PREDICT = "/v1/models/{model}/predict"
@@ -232,6 +233,43 @@ def test_the_documented_examples_are_valid() -> None:
         assert example["code"] in errors.codes()
 
 
+@pytest.mark.parametrize("protocol", ["hugging_face", "text_embeddings", "rasa"])
+def test_dialects_answer_their_own_examples_in_the_published_form(
+    server: Served, document: dict[str, Any], protocol: str
+) -> None:
+    (published_paths,) = [one.paths for one in PUBLISHED if one.protocol == protocol]
+    for template in published_paths:
+        operation = document["paths"][template]["post"]
+        content = operation["requestBody"]["content"]["application/json"]
+        form = published(document, template, "post", "200", "application/json")
+        jsonschema.validate(operation["responses"]["200"]["content"]["application/json"]["example"], form)
+        for example in content["examples"].values():
+            jsonschema.validate(example["value"], content["schema"])
+
+            answer = server.client.post(template.replace("{model}", "words"), json=example["value"])
+
+            assert answer.status_code == 200, answer.text
+            jsonschema.validate(answer.json(), form)
+
+
+@pytest.mark.parametrize("path", ["/", "/models/words", "/predict", "/model/parse"])
+@pytest.mark.parametrize(("content", "status"), [(b"{", "400"), (b"{}", "400"), (b"x" * 300_000, "413")])
+def test_dialects_refuse_in_the_published_form(
+    server: Served, document: dict[str, Any], path: str, content: bytes, status: str
+) -> None:
+    template = path.replace("words", "{model}")
+
+    answer = server.client.post(path, content=content)
+
+    assert str(answer.status_code) == status
+    form = published(document, template, "post", status, "application/json")
+    jsonschema.validate(answer.json(), form)
+    refusals = document["paths"][template]["post"]["responses"]
+    for refusal in (refusals[key] for key in refusals if key != "200"):
+        (told,) = refusal["content"].values()
+        jsonschema.validate(told["example"], told["schema"])
+
+
 def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> None:
     assert document["paths"].keys() == {
         PREDICT,
@@ -240,6 +278,10 @@ def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> No
         "/v1/models/{model}/versions/{version}/rank",
         INFER,
         "/v2/models/{model}/versions/{version}/infer",
+        "/models/{model}",
+        "/",
+        "/predict",
+        "/model/parse",
         "/v1/models",
         "/v1/models/{model}",
         "/v1/models/{model}/drift",
@@ -306,6 +348,12 @@ def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -
         ("/v1/models/no%62ody/predict", b'{"inputs": "a"}', 404),
         ("/v2/models/words/infer", INFER_BODY, 200),
         ("/v2/models/words/versions/1/infer", b"{}", 400),
+        ("/models/words", b'{"inputs": ["rain", "joke"]}', 200),
+        ("/", b'{"inputs": "rain"}', 200),
+        ("/predict", b'{"inputs": "rain"}', 200),
+        ("/model/parse", b'{"text": "rain"}', 200),
+        ("/models/words", b'{"inputs": 3}', 400),
+        ("/predict", b'{"inputs": 3}', 400),
     ):
         edge, route = asyncio.run(answers(path, body))
         assert edge[0] == route[0] == status

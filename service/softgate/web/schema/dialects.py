@@ -132,5 +132,5 @@ class RasaError(Exact):
     message: str
     reason: Annotated[str, Field(description="The error's code, which never changes.")]
     details: dict[str, str]
-    help: None
+    help: None = None
     code: Annotated[int, Field(description="The HTTP status.")]
