@@ -20,7 +20,7 @@ from softgate.web.errors import Problem
 from softgate.web.protocols.native import decode, decode_inputs, decode_rows
 from softgate.web.protocols.predictions import Ranking, logit_rankings, rankings
 from softgate.web.protocols.protocol import Answer, Call, Request
-from softgate.web.protocols.texts import row_of
+from softgate.web.protocols.texts import row_of, status
 
 ROOT = "/"
 PATH = re.compile(r"/models/([^/]+)")
@@ -85,7 +85,7 @@ class HuggingFace:
 
     @staticmethod
     def refuse(problem: Problem, *, request_id: str) -> Answer:
-        return Answer(orjson.dumps({"error": problem.detail}), status=problem.status)
+        return Answer(orjson.dumps({"error": problem.detail}), status=status(problem))
 
 
 def labelled(ranking: Ranking) -> Sequence[dict[str, Any]]:

@@ -19,7 +19,7 @@ from softgate.web.protocols.hugging_face import labelled
 from softgate.web.protocols.native import decode
 from softgate.web.protocols.predictions import logit_rankings, rankings
 from softgate.web.protocols.protocol import Answer, Call, Request
-from softgate.web.protocols.texts import check_takes_texts, row_of
+from softgate.web.protocols.texts import check_takes_texts, row_of, status
 
 PATH = "/predict"
 # Its words for what went wrong, by ours; all else is a request that it calls invalid.
@@ -71,7 +71,7 @@ class TextEmbeddings:
     @staticmethod
     def refuse(problem: Problem, *, request_id: str) -> Answer:
         kind = ERROR_TYPES.get(problem.code, "backend" if problem.status == 500 else "validation")
-        return Answer(orjson.dumps({"error": problem.detail, "error_type": kind}), status=problem.status)
+        return Answer(orjson.dumps({"error": problem.detail, "error_type": kind}), status=status(problem))
 
 
 def _rows(inputs: str | Sequence[str | Texts]) -> tuple[Sequence[tuple[str, str | None]], bool]:

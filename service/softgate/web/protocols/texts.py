@@ -1,7 +1,8 @@
-"""Rows of the dialects that know only texts and pairs of them."""
+"""What the dialects of texts share: their rows, and how a request of too many is refused."""
 
-from softgate.errors import InvalidInput
+from softgate.errors import BodyTooLarge, InvalidInput, TooManyRows
 from softgate.policy.classifier import Classifier
+from softgate.web.errors import STATUS, Problem
 
 
 def check_takes_texts(classifier: Classifier) -> None:
@@ -21,3 +22,8 @@ def row_of(text: str, text_pair: str | None, classifier: Classifier) -> str | tu
     if not classifier.model.input.pairs:
         raise InvalidInput(f"Expected one text in each row: {classifier.name} takes no pairs.")
     return text, text_pair
+
+
+def status(problem: Problem) -> int:
+    """That of a problem where too many rows are a body too large."""
+    return STATUS[BodyTooLarge] if problem.code == TooManyRows.code else problem.status
