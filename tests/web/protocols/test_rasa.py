@@ -187,7 +187,7 @@ def test_other_models_refuse_instead(folder: Path) -> None:
         (b'{"text": null}', "In the body: Expected `str`, got `null`"),
         (b'{"text": ["marmalade-4711"]}', "In the body: Expected `str`, got `array`"),
         (b'{"text": "a", "message_id": 4711}', "In the body: Expected `str | null`, got `int`"),
-        (b'{"text": "a", "message_id": "' + b"x" * 129 + b'"}', "In the body: Expected `str` of length <= 128"),
+        (b'{"text": "a", "message_id": "' + b"x" * 1025 + b'"}', "In the body: Expected `str` of length <= 1024"),
         (b'{"text": "\xff"}', "In the body: "),
         (b'{"text": "\\ud800"}', "In the body: "),
     ],

@@ -35,7 +35,7 @@ class RasaBody(msgspec.Struct):
     """The wire's request."""
 
     text: str
-    message_id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    message_id: Annotated[str, msgspec.Meta(max_length=1024)] | None = None
 
 
 _BODY = msgspec.json.Decoder(RasaBody)

@@ -100,7 +100,7 @@ class TextEmbeddingsError(Exact):
 
 class RasaRequest(_Open):
     text: str
-    message_id: Annotated[str | None, Field(max_length=128, description="Echoed in the answer.")] = None
+    message_id: Annotated[str | None, Field(max_length=1024, description="Echoed in the answer.")] = None
 
 
 class Intent(Exact):
