@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from graphs import LABELS, linear, write_model, write_text_model
+from graphs import LABELS
 from servers import Served, served
-from softgate.errors import UnknownModel
-from spoken import TEMPERATURE, answered, call, catalogue_of, counted, votes, write_models
+from spoken import TEMPERATURE, counted, votes, write_models
 
 PATH = "/models/words"
 SECRET = "marmalade-4711"
@@ -238,34 +237,3 @@ def test_probabilities_are_the_bits_of_the_native_answer_and_rows_count_once(ser
         assert probabilities(row) == dict(zip(LABELS, prediction["logits"], strict=True))
     # Four, one and four rows, and a decision for each.
     assert np.subtract(counted(server), before).tolist() == [9, 9]
-
-
-def test_wide_models_name_their_labels_too(tmp_path: Path) -> None:
-    """Of more classes than are ranked unasked."""
-    n_classes = 1500
-    weights = np.eye(4, n_classes, dtype=np.float32)
-    labels = [f"label{column}" for column in range(n_classes)]
-    write_model(tmp_path / "wide", linear(weights), name="wide", labels=labels)
-    with catalogue_of(tmp_path) as models:
-        body = {"inputs": [[0, 2, 0, 1]], "parameters": {"top_k": 2}}
-        (cut,) = answered(models, "hugging_face", "/models/wide", body)
-        (whole,) = answered(models, "hugging_face", "/models/wide", {"inputs": [[0, 2, 0, 1]]})
-
-    assert [entry["label"] for entry in cut] == ["label1", "label3"]
-    assert whole[:2] == cut
-    assert len(whole) == n_classes
-
-
-def test_without_a_default_the_root_names_what_is_served(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_text_model(tmp_path / name, name=name)
-    with catalogue_of(tmp_path) as models, pytest.raises(UnknownModel, match=r"a served model: one, two\.$"):
-        call(models, "hugging_face", "/", {"inputs": "rain"})
-    with catalogue_of(tmp_path, default="nobody") as models, pytest.raises(UnknownModel, match=r"one, two\.$"):
-        call(models, "hugging_face", "/", {"inputs": "rain"})
-
-
-def test_the_only_model_of_texts_is_the_default(tmp_path: Path) -> None:
-    write_text_model(tmp_path / "words", name="words")
-    with catalogue_of(tmp_path) as models:
-        assert call(models, "hugging_face", "/", {"inputs": "rain"}).classifier.name == "words"

@@ -12,7 +12,7 @@ from scipy.special import expit, softmax
 from graphs import LABELS, linear, looked_up, write_model, write_text_model
 from servers import Served, served
 from softgate import __version__
-from softgate.errors import InvalidInput, UnknownModel
+from softgate.errors import InvalidInput
 from softgate.types import Reason
 from softgate.web.schema.dialects import RasaAnswer, RasaError
 from spoken import TEMPERATURE, TEXTS, TOGETHER, answered, call, catalogue_of, counted, votes, write_models
@@ -217,5 +217,3 @@ def test_without_a_default_what_is_served_is_named(tmp_path: Path) -> None:
         said = refused(server.client.post(PATH, json={"text": "rain"}), 404, "unknown_model")
 
     assert said == "Expected the name of a served model: numbers, one, two."
-    with catalogue_of(tmp_path) as models, pytest.raises(UnknownModel):
-        call(models, "rasa", PATH, {"text": "rain"})

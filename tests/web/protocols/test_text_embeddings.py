@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from graphs import LABELS, write_text_model
+from graphs import LABELS
 from servers import Served, served
-from softgate.errors import InvalidInput, UnknownModel
+from softgate.errors import InvalidInput
 from softgate.policy.catalogue import Catalogue
 from softgate.web.errors import Problem
 from softgate.web.protocols import PROTOCOLS
@@ -165,13 +165,6 @@ def test_a_default_that_takes_no_texts_is_refused(folder: Path) -> None:
     said = "takes rows of the kind tensor. POST /v1/models/identity/predict takes those"
     with catalogue_of(folder / "identity", default="identity") as models, pytest.raises(InvalidInput, match=said):
         call(models, "text_embeddings", PATH, {"inputs": "a"})
-
-
-def test_without_a_default_what_is_served_is_named(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        write_text_model(tmp_path / name, name=name)
-    with catalogue_of(tmp_path) as models, pytest.raises(UnknownModel, match=r"a served model: one, two\.$"):
-        call(models, "text_embeddings", PATH, {"inputs": "rain"})
 
 
 def test_a_row_that_gives_no_number_has_no_labels(folder: Path) -> None:
