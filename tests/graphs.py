@@ -212,6 +212,16 @@ def flat(dtype: npt.DTypeLike, *shape: int | str, name: str = "features", gives:
     return graph(nodes, [tensor(name, dtype, *shape)], [tensor("logits", np.float32, shape[0], gives)])
 
 
+def added(width: int) -> bytes:
+    """INPUT0 and INPUT1, both int32 (n, width) → their sums as logits."""
+    nodes = [
+        helper.make_node("Add", ["INPUT0", "INPUT1"], ["sums"]),
+        helper.make_node("Cast", ["sums"], ["logits"], to=TensorProto.FLOAT),
+    ]
+    sources = [tensor(name, np.int32, "batch", width) for name in ("INPUT0", "INPUT1")]
+    return graph(nodes, sources, [tensor("logits", np.float32, "batch", width)])
+
+
 def looked_up(*shape: int | str, words: Mapping[str, int] | None = None) -> bytes:
     """texts (n,) or (n, 1) → the one-hot row of a text that is known whole, without regard to case; else zeros."""
     words = words or {label: number for number, label in enumerate(LABELS)}

@@ -17,6 +17,7 @@ Everything softgate raises on purpose.
   x HttpVersionUnsupported  a version of HTTP other than 1.1 and 1.0
   x RequestTimeout          the client took too long to send its request
   x UnsupportedEncoding     a body compressed in a way that is not known
+  x UnsupportedExtension    a part of a protocol that this server does not have
   x Unauthenticated         no token, or none that the server knows
   x Forbidden               the token is not good for this
   x UnknownModel            no such model is served
@@ -119,6 +120,10 @@ class RequestTimeout(SoftgateError):
 
 class UnsupportedEncoding(SoftgateError):
     code = "unsupported_encoding"
+
+
+class UnsupportedExtension(SoftgateError):
+    code = "unsupported_extension"
 
 
 class Unauthenticated(SoftgateError):

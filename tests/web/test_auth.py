@@ -230,6 +230,32 @@ def test_a_token_for_some_models_is_good_for_no_other_path(guarded: Served) -> N
         assert "identity" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["/models/words", "/", "/predict", "/model/parse"])
+def test_dialects_ask_for_a_token_of_the_model_that_they_reach(guarded: Served, path: str) -> None:
+    """The default is words, the only model of texts."""
+    body, before = {"inputs": "send money", "text": "send money"}, predicted(guarded)
+    for name, status, said in (
+        (None, 401, "Expected a token that this server knows"),
+        ("prometheus", 403, "Expected a token with the scope predict."),
+        ("operator", 403, "Expected a token with the scope predict."),
+    ):
+        answer = ask(guarded, "POST", path, headers={} if name is None else bearer(name), body=body)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+        assert said in answer.text
+        assert ("www-authenticate" in answer.headers) is (status == 401)
+    assert predicted(guarded) == before
+
+    for name in ("chatbot", "everything", "narrow"):
+        assert ask(guarded, "POST", path, headers=bearer(name), body=body).status_code == 200
+    assert predicted(guarded) == before + 3
+
+
+def test_a_token_for_some_models_is_good_for_no_other_by_a_dialect(guarded: Served) -> None:
+    answer = ask(guarded, "POST", "/models/identity", headers=bearer("narrow"), body={"inputs": ROWS["identity"]})
+
+    assert (answer.status_code, answer.json()) == (403, {"error": "Expected a path of a model that this token is for."})
+
+
 @pytest.mark.parametrize("body", ["whole", "chunked", "lines"])
 def test_every_way_to_a_prediction_asks_for_a_token(guarded: Served, body: str) -> None:
     """The short way of small bodies, the long way of the others, and streams of lines."""

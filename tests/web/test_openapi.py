@@ -25,12 +25,28 @@ from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.middleware import REQUEST_ID_KEY
 from softgate.web.protocols import PROTOCOLS
 from softgate.web.protocols.native import PredictBody
+from softgate.web.protocols.open_inference import inference
+from softgate.web.protocols.open_inference.rest import InputParameters
 from softgate.web.reloads import Reloads
 from softgate.web.schema.answers import EXAMPLE_ANSWER, EXAMPLE_LINES_ANSWER, PredictAnswer
+from softgate.web.schema.inference import (
+    EXAMPLE_INFER_ANSWER,
+    EXAMPLE_INFER_REQUEST,
+    InferAnswer,
+    InferParameters,
+    InferRequest,
+    OutputParameters,
+    TensorParameters,
+)
 from softgate.web.schema.problems import PROBLEMS, Problem, problems
+from softgate.web.schema.published import PUBLISHED
 from softgate.web.schema.requests import EXAMPLE_REQUESTS, PredictRequest
 
 PREDICT = "/v1/models/{model}/predict"
+INFER = "/v2/models/{model}/infer"
+FEATURES = {"name": "features", "datatype": "FP32", "shape": [1, 4], "data": [0.0, -1.0, 1.0, 2.0]}
+TEXT = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["rain"]}
+INFER_BODY = json.dumps({"inputs": [TEXT], "parameters": {"binary_data_output": True}}).encode()
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +81,51 @@ def test_predictions_are_of_the_published_form(
 
     assert answer.status_code == 200
     jsonschema.validate(answer.json(), published(document, PREDICT, "post", "200", "application/json"))
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("words", {"inputs": [TEXT]}),
+        ("logarithm", {"inputs": [FEATURES], "id": "x"}),
+        ("identity", {"inputs": [FEATURES], "outputs": [{"name": "logits", "parameters": {"classification": 2}}]}),
+        ("identity", {"inputs": [FEATURES], "parameters": {"top_k": 2, "temperature": 2, "timeout": 10_000_000}}),
+    ],
+)
+def test_inferences_are_of_the_published_form(
+    server: Served, document: dict[str, Any], model: str, body: dict[str, Any]
+) -> None:
+    request = document["paths"][INFER]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema.validate(body, request)
+
+    answer = server.client.post(f"/v2/models/{model}/infer", json=body)
+
+    assert answer.status_code == 200
+    jsonschema.validate(answer.json(), published(document, INFER, "post", "200", "application/json"))
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "status"),
+    [
+        ("words", b"{", "400"),
+        ("nobody", b"{}", "404"),
+        ("words", b"x" * 300_000, "413"),
+        ("words", b'{"inputs":[{"name":"text","datatype":"BYTES","shape":[400],"data":[]}]}', "413"),
+        ("picky", b'{"inputs":[{"name":"index","datatype":"INT64","shape":[1,1],"data":[7]}]}', "500"),
+        (
+            "words",
+            b'{"inputs":[{"name":"text","datatype":"BYTES","shape":[1],"parameters":{"shared_memory_region":"a"}}]}',
+            "501",
+        ),
+    ],
+)
+def test_refused_inferences_are_of_the_published_form(
+    server: Served, document: dict[str, Any], model: str, content: bytes, status: str
+) -> None:
+    answer = server.client.post(f"/v2/models/{model}/infer", content=content)
+
+    assert str(answer.status_code) == status
+    jsonschema.validate(answer.json(), published(document, INFER, "post", status, "application/json"))
 
 
 def test_lines_are_of_the_published_form(server: Served, document: dict[str, Any]) -> None:
@@ -133,6 +194,23 @@ def test_the_decoder_knows_the_fields_that_are_documented_with_their_limits_and_
         assert wire[name].get("default") == documented[name].get("default"), name
 
 
+def test_the_decoder_of_tensors_knows_the_parameters_that_are_documented_with_their_limits_and_defaults() -> None:
+    pairs: list[tuple[Any, Any]] = [
+        (inference.Parameters, InferParameters),
+        (inference.OutputParameters, OutputParameters),
+        (InputParameters, TensorParameters),
+    ]
+    for decoded, published_as in pairs:
+        wire = msgspec.json.schema_components([decoded])[1][decoded.__name__]["properties"]
+        documented = published_as.model_json_schema()["properties"]
+
+        # Left out of the document: it is known to be refused.
+        assert wire.keys() - {"shared_memory_region"} == documented.keys()
+        for name, field in documented.items():
+            assert _kinds(wire[name]) == _kinds(field), name
+            assert wire[name].get("default") == field.get("default"), name
+
+
 def _kinds(field: dict[str, Any]) -> list[str]:
     """The alternatives of a field by what limits them, in a form that both libraries' schemas share."""
     limits = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "maxLength", "enum")
@@ -147,10 +225,49 @@ def test_the_documented_examples_are_valid() -> None:
     for example in EXAMPLE_REQUESTS.values():
         PredictRequest.model_validate(example)
     PredictAnswer.model_validate(EXAMPLE_ANSWER)
+    InferRequest.model_validate(EXAMPLE_INFER_REQUEST)
+    InferAnswer.model_validate(EXAMPLE_INFER_ANSWER)
     for status, answer in problems(*PROBLEMS).items():
         example = answer["content"][errors.PROBLEM_JSON]["example"]
         assert Problem.model_validate(example).status == status
         assert example["code"] in errors.codes()
+
+
+@pytest.mark.parametrize("protocol", ["hugging_face", "text_embeddings", "rasa"])
+def test_dialects_answer_their_own_examples_in_the_published_form(
+    server: Served, document: dict[str, Any], protocol: str
+) -> None:
+    (published_paths,) = [one.paths for one in PUBLISHED if one.protocol == protocol]
+    for template in published_paths:
+        operation = document["paths"][template]["post"]
+        content = operation["requestBody"]["content"]["application/json"]
+        form = published(document, template, "post", "200", "application/json")
+        jsonschema.validate(operation["responses"]["200"]["content"]["application/json"]["example"], form)
+        for example in content["examples"].values():
+            jsonschema.validate(example["value"], content["schema"])
+
+            answer = server.client.post(template.replace("{model}", "words"), json=example["value"])
+
+            assert answer.status_code == 200, answer.text
+            jsonschema.validate(answer.json(), form)
+
+
+@pytest.mark.parametrize("path", ["/", "/models/words", "/predict", "/model/parse"])
+@pytest.mark.parametrize(("content", "status"), [(b"{", "400"), (b"{}", "400"), (b"x" * 300_000, "413")])
+def test_dialects_refuse_in_the_published_form(
+    server: Served, document: dict[str, Any], path: str, content: bytes, status: str
+) -> None:
+    template = path.replace("words", "{model}")
+
+    answer = server.client.post(path, content=content)
+
+    assert str(answer.status_code) == status
+    form = published(document, template, "post", status, "application/json")
+    jsonschema.validate(answer.json(), form)
+    refusals = document["paths"][template]["post"]["responses"]
+    for refusal in (refusals[key] for key in refusals if key != "200"):
+        (told,) = refusal["content"].values()
+        jsonschema.validate(told["example"], told["schema"])
 
 
 def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> None:
@@ -159,6 +276,12 @@ def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> No
         "/v1/models/{model}/versions/{version}/predict",
         "/v1/models/{model}/rank",
         "/v1/models/{model}/versions/{version}/rank",
+        INFER,
+        "/v2/models/{model}/versions/{version}/infer",
+        "/models/{model}",
+        "/",
+        "/predict",
+        "/model/parse",
         "/v1/models",
         "/v1/models/{model}",
         "/v1/models/{model}/drift",
@@ -223,13 +346,22 @@ def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -
         ("/v1/models/words/versions/1/predict", b'{"inputs": "rain", "top_k": 1}', 200),
         ("/v1/models/words/predict", b'{"inputs": 3}', 400),
         ("/v1/models/no%62ody/predict", b'{"inputs": "a"}', 404),
+        ("/v2/models/words/infer", INFER_BODY, 200),
+        ("/v2/models/words/versions/1/infer", b"{}", 400),
+        ("/models/words", b'{"inputs": ["rain", "joke"]}', 200),
+        ("/", b'{"inputs": "rain"}', 200),
+        ("/predict", b'{"inputs": "rain"}', 200),
+        ("/model/parse", b'{"text": "rain"}', 200),
+        ("/models/words", b'{"inputs": 3}', 400),
+        ("/predict", b'{"inputs": 3}', 400),
     ):
         edge, route = asyncio.run(answers(path, body))
         assert edge[0] == route[0] == status
         if status == 200:
             assert edge[1] == route[1]
         else:
-            assert json.loads(edge[1])["detail"] == json.loads(route[1])["detail"]
+            told, documented = json.loads(edge[1]), json.loads(route[1])
+            assert (told.get("detail"), told.get("error")) == (documented.get("detail"), documented.get("error"))
     catalogue.close()
 
 

@@ -50,6 +50,10 @@ class Batch:
         self._readout: Readout | None = None
 
     @property
+    def logits(self) -> NDArray[np.floating]:
+        return self._logits
+
+    @property
     def predictions(self) -> Predictions:
         if self._predictions is None:
             self._predictions = self._classifier.decided(self._logits, self._profile)
@@ -71,6 +75,10 @@ class Part(NamedTuple):
     batch: Batch
     start: int
     stop: int
+
+    @property
+    def logits(self) -> NDArray[np.floating]:
+        return self.batch.logits[self.start : self.stop]
 
     @property
     def predictions(self) -> Predictions:

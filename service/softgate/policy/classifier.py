@@ -49,7 +49,8 @@ class Classifier:
         self._decide = decide_labels if card.multi_label else decide
         self.monitor = monitor
         self._activation = card.activation
-        self._names = np.array(self.labels, dtype=object)
+        self.names = np.array(self.labels, dtype=object)
+        """The labels, to be looked up by many columns at once."""
         self.one_row = OneRow.fitting(
             activation=card.activation,
             temperature=self.temperature,
@@ -82,13 +83,20 @@ class Classifier:
 
     def check(self, values: Sequence[object]) -> Rows:
         """The rows of a request, decoded and not yet trusted. Raises InvalidInput."""
-        self._check_number(len(values))
+        self.check_number(len(values))
         return self.model.input.check(values)
 
     def check_tensors(self, tensors: Sequence[NDArray[Any]]) -> Rows:
         """The same of arrays, one for each of the input's tensors, of its type and shape. Raises InvalidInput."""
-        self._check_number(len(tensors[0]))
+        self.check_number(len(tensors[0]))
         return self.model.input.check_tensors(tensors)
+
+    def check_number(self, n_rows: int) -> None:
+        """Of the rows of a request, before anything is made of them. Raises ShapeMismatch and TooManyRows."""
+        if n_rows == 0:
+            raise ShapeMismatch("Expected at least 1 row; got none.")
+        if n_rows > self._max_rows:
+            raise TooManyRows(f"Expected at most {self._max_rows} rows per request; got {n_rows}.")
 
     async def predict(self, rows: Rows, *, profile: str | None = None, counted: bool = True) -> Predictions:
         """Scored, decided and, unless it is no traffic, counted. Raises UnknownProfile, Overloaded and EngineFailed."""
@@ -154,7 +162,7 @@ class Classifier:
             self.show(predictions, view),
             predictions.decisions,
             fitted=predictions.scores.probabilities,
-            names=self._names,
+            names=self.names,
             routing=self.routing,
         )
 
@@ -186,13 +194,6 @@ class Classifier:
 
         if self.model.bundle.card.serving.run_on == AUTO and not self.model.doubts:
             self._run_on(cheapest(self.model.input, self.model.bundle.card, decided, clock=self._clock))
-
-    def _check_number(self, n_rows: int) -> None:
-        """Raises ShapeMismatch and TooManyRows."""
-        if n_rows == 0:
-            raise ShapeMismatch("Expected at least 1 row; got none.")
-        if n_rows > self._max_rows:
-            raise TooManyRows(f"Expected at most {self._max_rows} rows per request; got {n_rows}.")
 
     def _run_on(self, where: str) -> None:
         self.runs_on = where

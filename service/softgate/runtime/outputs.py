@@ -115,6 +115,12 @@ class Head:
         several = not self._pads or self.spec.maps or columns == len(labels)
         self.has_energy = self._kind.has_energy and not independent and several
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the logits: of some kinds wider than what the graph gives."""
+        given = np.float64 if self.spec.maps else self.spec.dtype
+        return self.logits(np.full((1, 1 if self.one_logit else len(self._labels)), 0.5, given)).dtype
+
     def columns(self, values: Output) -> Columns:
         if self._independent:
             return Columns.LABELS

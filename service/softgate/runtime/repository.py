@@ -194,6 +194,10 @@ class Model:
         """Name of the graph's output that carries the answer."""
         return self._head.spec.name
 
+    @property
+    def logits_dtype(self) -> np.dtype[Any]:
+        return self._head.dtype
+
     def logits(self, rows: Rows) -> NDArray[np.floating]:
         """Shape (n_rows, n_classes). Raises EngineFailed, and InvalidInput for what only the input's work can tell."""
         try:

@@ -30,7 +30,6 @@ from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge
 from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.reloads import Reloads
-from softgate.web.schema.problems import PROBLEMS, problems
 from softgate.web.schema.published import PUBLISHED, Published
 from softgate.web.whole import Route
 
@@ -187,7 +186,8 @@ def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Part
         scope, receive = request.scope, request.receive
         asked = await read_request(scope, receive, route, limit=limit, room=Room(limit), started=parts.clock())
         found = await calls.answer(protocol, asked, clock=parts.clock)
-        return Response(found.body, found.status, media_type=found.content_type.decode())
+        more = {name.decode(): value.decode() for name, value in found.headers}
+        return Response(found.body, found.status, more, media_type=found.content_type.decode())
 
     for path, summary in published.paths.items():
         parameters = [
@@ -205,7 +205,7 @@ def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Part
             response_model=published.answer,
             responses={
                 200: {"content": {"application/json": {"example": published.example}, **published.streams}},
-                **problems(*PROBLEMS),
+                **published.refused,
             },
             openapi_extra={
                 "requestBody": {"required": True, "content": dict(published.bodies)},

@@ -11,7 +11,7 @@ from softgate.errors import BodyTooLarge, MalformedBody, Overloaded, SoftgateErr
 from softgate.web import errors
 from softgate.web.encoding import PLAIN, decoder
 from softgate.web.guarded import REFUSAL_KEY
-from softgate.web.head import Headers
+from softgate.web.head import Headers, header
 from softgate.web.http import IS_GONE_KEY, SWITCHING_KEY
 from softgate.web.protocols import Answer, Request
 from softgate.web.whole import Route
@@ -146,8 +146,3 @@ def head(answer: Answer) -> list[tuple[bytes, bytes]]:
 async def send_answer(answer: Answer, send: Send) -> None:
     await send({"type": "http.response.start", "status": answer.status, "headers": head(answer)})
     await send({"type": "http.response.body", "body": answer.body})
-
-
-def header(headers: Headers, wanted: bytes) -> bytes:
-    """The first of this name that says something; empty where there is none."""
-    return next((value for name, value in headers if name == wanted and value), b"")

@@ -23,6 +23,7 @@ STATUS: Mapping[type[SoftgateError], int] = {
     errors.HeadersTooLarge: 431,
     errors.HttpVersionUnsupported: 505,
     errors.UnsupportedEncoding: 415,
+    errors.UnsupportedExtension: 501,
     errors.UnknownModel: 404,
     errors.ReloadFailed: 409,
     errors.Overloaded: 429,

@@ -69,3 +69,8 @@ def no_request(exc: Exception) -> SoftgateError:
     if str(exc) in ("Invalid HTTP version", "Pause on PRI/Upgrade"):
         return HttpVersionUnsupported("Expected HTTP/1.1 or HTTP/1.0.")
     return MalformedRequest("Expected an HTTP/1.1 request.")
+
+
+def header(headers: Headers, wanted: bytes) -> bytes:
+    """The first of this name that says something; empty where there is none."""
+    return next((value for name, value in headers if name == wanted and value), b"")

@@ -24,7 +24,6 @@ from softgate.web.asgi import (
     ClientGone,
     Room,
     check_plain,
-    header,
     pieces,
     read_request,
     send_answer,
@@ -33,7 +32,7 @@ from softgate.web.asgi import (
 )
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
-from softgate.web.head import Limits
+from softgate.web.head import Limits, header
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request, owner
 from softgate.web.whole import TIMEOUT_HEADER, Route, Whole, Write

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from softgate.policy.catalogue import Catalogue
+from softgate.web.protocols.hugging_face import HuggingFace
 from softgate.web.protocols.native import Native
+from softgate.web.protocols.open_inference.rest import OpenInference
 from softgate.web.protocols.protocol import Answer, Call, Protocol, Request
 from softgate.web.protocols.ranking import Rank
+from softgate.web.protocols.rasa import Rasa
+from softgate.web.protocols.text_embeddings import TextEmbeddings
 
 __all__ = ["PROTOCOLS", "Answer", "Call", "Protocol", "Request", "owner"]
 
@@ -13,6 +17,10 @@ __all__ = ["PROTOCOLS", "Answer", "Call", "Protocol", "Request", "owner"]
 PROTOCOLS: Mapping[str, Callable[[Catalogue], Protocol]] = {
     "native": Native,
     "rank": Rank,
+    "open_inference": OpenInference,
+    "hugging_face": HuggingFace,
+    "text_embeddings": TextEmbeddings,
+    "rasa": Rasa,
 }
 
 

@@ -118,8 +118,13 @@ _START = re.compile(rb"[ \t\r\n\[]*")
 
 def decode_inputs(content: bytes, way: Input) -> Sequence[Any]:
     """The rows of the JSON in `content`, one or several, as the model's input takes them. Raises MalformedBody."""
-    several = _holds_several(content, way.depth)
-    values = decode(_decoder(way.row, several), content, at="inputs")
+    return decode_rows(content, way.row, depth=way.depth)
+
+
+def decode_rows(content: bytes, row: Any, *, depth: int, known: Sequence[str] = _FIELDS) -> Sequence[Any]:
+    """The same of rows of the type `row` that open with `depth` brackets; `known` as `decode` takes it."""
+    several = _holds_several(content, depth)
+    values = decode(_decoder(row, several), content, at="inputs", known=known)
     return values if several else [values]
 
 

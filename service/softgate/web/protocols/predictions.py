@@ -1,19 +1,21 @@
 """The prediction objects of the native protocol, row by row: the same for a request's answer and for a replay."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from softgate.numerics.selection import top_k
 from softgate.policy.batch import Part
-from softgate.policy.classifier import Classifier
+from softgate.policy.classifier import EVERYTHING, Classifier
 from softgate.policy.decision import target, targets
 from softgate.policy.readout import Readout
 from softgate.types import Action, Floats, Indices, Reason, View
 
+Ranking: TypeAlias = Sequence[tuple[str, float]]
 _ACTIONS = [action.word for action in Action]
 _REASONS = [reason.word for reason in Reason]
 # Of rows with these the graph has told nothing.
@@ -25,10 +27,7 @@ def prediction_objects(
     classifier: Classifier, part: Part, view: View, *, with_logits: bool = False
 ) -> Sequence[dict[str, Any]]:
     """Names looked up, numbers already computed. Raises InvalidInput as `Classifier.show` does."""
-    if classifier.shares_ranking(view):
-        readout, rows, most = part.batch.readout, range(part.start, part.stop), view.top_k
-    else:
-        readout, rows, most = classifier.read_out(part.predictions, view), range(part.stop - part.start), None
+    readout, rows, most = _shown(classifier, part, view)
     found = [_row(row, classifier, readout, most) for row in rows]
     if with_logits:
         for answer, logits in zip(found, part.predictions.scores.logits.tolist(), strict=True):
@@ -44,6 +43,24 @@ def fallback_objects(
     return [_row(row, classifier, readout, None) | more for row in range(len(readout.finite))]
 
 
+def rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Sequence[Ranking]:
+    """For each row its labels with their probabilities, most probable first; none where it is not finite."""
+    readout, rows, most = _shown(classifier, part, view)
+    return [_ranking(row, classifier, readout, most) for row in rows]
+
+
+def logit_rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Sequence[Ranking]:
+    """The same by logit, largest first; a bias may have probabilities in another order."""
+    scores = part.predictions.scores
+    logits = np.where(scores.finite[:, None], scores.logits, 0)
+    order = top_k(logits, logits.shape[1] if view.top_k is None else view.top_k)
+    logits = np.take_along_axis(logits, order, axis=1)
+    return [
+        [(classifier.labels[column], logit) for column, logit in zip(columns, values, strict=True)] if finite else []
+        for columns, values, finite in zip(order.tolist(), logits.tolist(), scores.finite.tolist(), strict=True)
+    ]
+
+
 def encode_lines(classifier: Classifier, part: Part, view: View, *, with_logits: bool = False) -> Sequence[bytes]:
     """A line of JSON for each row, of the very bytes that stand for it in an answer."""
     return [encode_line(answer) for answer in prediction_objects(classifier, part, view, with_logits=with_logits)]
@@ -52,6 +69,22 @@ def encode_lines(classifier: Classifier, part: Part, view: View, *, with_logits:
 def encode_line(answer: object) -> bytes:
     """One line of JSON Lines."""
     return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _shown(classifier: Classifier, part: Part, view: View) -> tuple[Readout, range, int | None]:
+    """The rows to show, and how many labels of each; None: all that there are. Raises as `Classifier.show` does."""
+    if classifier.shares_ranking(view):
+        return part.batch.readout, range(part.start, part.stop), view.top_k
+    return classifier.read_out(part.predictions, view), range(part.stop - part.start), None
+
+
+def _ranking(row: int, classifier: Classifier, readout: Readout, most: int | None) -> Ranking:
+    if not readout.finite[row]:
+        return []
+    shown, probabilities = readout.shown[row][:most], readout.probabilities[row][:most]
+    if isinstance(shown, np.ndarray) and isinstance(probabilities, np.ndarray):
+        shown, probabilities = [classifier.labels[column] for column in shown.tolist()], probabilities.tolist()
+    return list(zip(shown, probabilities, strict=True))
 
 
 def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -> dict[str, Any]:
@@ -65,7 +98,7 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
             "entropy": None,
             "energy": None,
             "prediction_set": None,
-            "decision": _decision(row, classifier, readout),
+            "decision": decision_object(row, classifier, readout),
         }
     else:
         shown, probabilities = readout.shown[row], readout.probabilities[row]
@@ -79,14 +112,13 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
             "entropy": readout.entropy[row],
             "energy": None if readout.energy is None else readout.energy[row],
             "prediction_set": None if readout.sets is None else readout.sets[row],
-            "decision": _decision(row, classifier, readout),
+            "decision": decision_object(row, classifier, readout),
         }
     if readout.held is not None and readout.first is not None and readout.first_confidence is not None:
         held = readout.held[row]
         answer["label"] = classifier.labels[readout.first[row]] if held else None
         answer["confidence"] = readout.first_confidence[row] if held else None
         answer["labels"] = [classifier.labels[column] for column in held]
-        answer["decision"]["targets"] = targets(held, classifier.routing)
     return answer
 
 
@@ -104,7 +136,8 @@ def _by_label(classifier: Classifier, shown: Sequence[str] | Indices, probabilit
     return orjson.Fragment(b"{%b}" % b"".join(pieces)[1:])
 
 
-def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:
+def decision_object(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:
+    """The same in every protocol that tells it."""
     action, threshold = readout.action[row], readout.threshold[row]
     decision: dict[str, Any] = {
         "action": _ACTIONS[action],
@@ -118,4 +151,6 @@ def _decision(row: int, classifier: Classifier, readout: Readout) -> dict[str, A
             {"target": candidate.route, "confidence": candidate.confidence, "labels": dict(candidate.labels)}
             for candidate in readout.candidates[row]
         ]
+    if readout.held is not None:
+        decision["targets"] = targets(readout.held[row], classifier.routing)
     return decision

@@ -1,11 +1,12 @@
 """What a client gets instead of an answer, as the paths document it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from softgate.web import errors
+from softgate.web.protocols import Answer
 from softgate.web.schema.form import Exact
 
 # Status → what it means, and a code and detail that come with it.
@@ -56,17 +57,22 @@ class Problem(Exact):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a path, each with an example, as FastAPI's `responses` takes them."""
-    form = Problem.model_json_schema()
+
+    def refuse(problem: errors.Problem, *, request_id: str) -> Answer:
+        return Answer(errors.encode(problem, request_id=request_id), errors.PROBLEM_JSON.encode(), problem.status)
+
+    return refusals_of(*statuses, form=Problem, refuse=refuse)
+
+
+def refusals_of(*statuses: int, form: type[Exact], refuse: Callable[..., Answer]) -> dict[int | str, dict[str, Any]]:
+    """The same in a protocol's own form."""
+    schema = form.model_json_schema()
     found: dict[int | str, dict[str, Any]] = {}
     for status in statuses:
         description, code, detail = {**PROBLEMS, **OF_ADMIN}[status]
-        example = msgspec.json.decode(
-            errors.encode(errors.Problem(status, code, detail), request_id=EXAMPLE_REQUEST_ID)
-        )
-        found[status] = {
-            "description": description,
-            "content": {errors.PROBLEM_JSON: {"schema": form, "example": example}},
-        }
+        answer = refuse(errors.Problem(status, code, detail), request_id=EXAMPLE_REQUEST_ID)
+        content = {"schema": schema, "example": msgspec.json.decode(answer.body)}
+        found[status] = {"description": description, "content": {answer.content_type.decode(): content}}
     return found
 
 

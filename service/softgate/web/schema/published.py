@@ -4,6 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
+from softgate.web.protocols.hugging_face import HuggingFace
+from softgate.web.protocols.rasa import Rasa
+from softgate.web.protocols.text_embeddings import TextEmbeddings
 from softgate.web.schema.answers import (
     EXAMPLE_ANSWER,
     EXAMPLE_LINES_ANSWER,
@@ -12,7 +17,30 @@ from softgate.web.schema.answers import (
     RankAnswer,
     Refused,
 )
-from softgate.web.schema.form import Exact
+from softgate.web.schema.dialects import (
+    EXAMPLE_HUGGING_FACE_REQUESTS,
+    EXAMPLE_RASA_ANSWER,
+    EXAMPLE_RASA_REQUESTS,
+    EXAMPLE_SCORES,
+    EXAMPLE_TEXT_EMBEDDINGS_REQUESTS,
+    HuggingFaceError,
+    HuggingFaceRequest,
+    LabelScore,
+    RasaAnswer,
+    RasaError,
+    RasaRequest,
+    TextEmbeddingsError,
+    TextEmbeddingsRequest,
+)
+from softgate.web.schema.inference import (
+    EXAMPLE_INFER_ANSWER,
+    EXAMPLE_INFER_REQUEST,
+    OCTETS,
+    InferAnswer,
+    InferRequest,
+    refusals,
+)
+from softgate.web.schema.problems import PROBLEMS, problems, refusals_of
 from softgate.web.schema.requests import (
     EXAMPLE_LINES,
     EXAMPLE_RANK_REQUEST,
@@ -51,11 +79,14 @@ class Published:
     """Path → what it does in a few words."""
     description: str
     bodies: Mapping[str, Any]
-    answer: type[Exact]
-    example: Mapping[str, Any]
+    answer: Any
+    """Its form: a model, or lists of one."""
+    example: Any
     query: Sequence[Mapping[str, Any]] = ()
     streams: Mapping[str, Any] = field(default_factory=dict)
     """Media type → what the answer to a body of it is, where it is of that type too."""
+    refused: Mapping[int | str, Any] = field(default_factory=lambda: problems(*PROBLEMS))
+    """Status → what is answered instead."""
 
 
 def query_parameters() -> list[dict[str, Any]]:
@@ -77,6 +108,11 @@ def _beside(name: str) -> str:
     return "With a body that is an image" + ("" if name == "id" else " or NDJSON")
 
 
+def _json(form: type[BaseModel], examples: Mapping[str, Any]) -> Mapping[str, Any]:
+    named = {name: {"value": value} for name, value in examples.items()}
+    return {"application/json": {"schema": form.model_json_schema(), "examples": named}}
+
+
 PUBLISHED = (
     Published(
         protocol="native",
@@ -85,14 +121,7 @@ PUBLISHED = (
             "/v1/models/{model}/versions/{version}/predict": "Classify rows with a version named",
         },
         description="Classify rows: calibrated probabilities and a decision with its reason for each.",
-        bodies={
-            "application/json": {
-                "schema": PredictRequest.model_json_schema(),
-                "examples": {name: {"value": value} for name, value in EXAMPLE_REQUESTS.items()},
-            },
-            **IMAGE_BODIES,
-            **LINES_BODY,
-        },
+        bodies={**_json(PredictRequest, EXAMPLE_REQUESTS), **IMAGE_BODIES, **LINES_BODY},
         answer=PredictAnswer,
         example=EXAMPLE_ANSWER,
         query=query_parameters(),
@@ -105,13 +134,57 @@ PUBLISHED = (
             "/v1/models/{model}/versions/{version}/rank": "Rank candidates with a version named",
         },
         description="Rank candidates, the best first. They are no traffic: no decision of theirs is counted.",
-        bodies={
-            "application/json": {
-                "schema": RankRequest.model_json_schema(),
-                "examples": {"the sentence likeliest to be a transfer": {"value": EXAMPLE_RANK_REQUEST}},
-            }
-        },
+        bodies=_json(RankRequest, {"the sentence likeliest to be a transfer": EXAMPLE_RANK_REQUEST}),
         answer=RankAnswer,
         example=EXAMPLE_RANK_ANSWER,
+    ),
+    Published(
+        protocol="open_inference",
+        paths={
+            "/v2/models/{model}/infer": "Classify tensors",
+            "/v2/models/{model}/versions/{version}/infer": "Classify tensors with a version named",
+        },
+        description="The Open Inference Protocol, version 2: calibrated probabilities and decisions as tensors.",
+        bodies={
+            "application/json": {
+                "schema": InferRequest.model_json_schema(),
+                "examples": {"a sentence, its label and two best classes": {"value": EXAMPLE_INFER_REQUEST}},
+            },
+            **OCTETS,
+        },
+        answer=InferAnswer,
+        example=EXAMPLE_INFER_ANSWER,
+        streams=OCTETS,
+        refused=refusals(),
+    ),
+    Published(
+        protocol="hugging_face",
+        paths={
+            "/models/{model}": "Classify texts, as the Hugging Face Inference API",
+            "/": "Classify texts with the default model, as the Hugging Face Inference API",
+        },
+        description="Labels with their calibrated probabilities. Decisions are made and counted, and not shown.",
+        bodies=_json(HuggingFaceRequest, EXAMPLE_HUGGING_FACE_REQUESTS),
+        answer=list[list[LabelScore]],
+        example=[EXAMPLE_SCORES],
+        refused=refusals_of(*PROBLEMS, form=HuggingFaceError, refuse=HuggingFace.refuse),
+    ),
+    Published(
+        protocol="text_embeddings",
+        paths={"/predict": "Classify texts, as Text Embeddings Inference"},
+        description="Labels with their calibrated probabilities. Decisions are made and counted, and not shown.",
+        bodies=_json(TextEmbeddingsRequest, EXAMPLE_TEXT_EMBEDDINGS_REQUESTS),
+        answer=list[LabelScore] | list[list[LabelScore]],
+        example=EXAMPLE_SCORES,
+        refused=refusals_of(*PROBLEMS, form=TextEmbeddingsError, refuse=TextEmbeddings.refuse),
+    ),
+    Published(
+        protocol="rasa",
+        paths={"/model/parse": "Parse a message, as Rasa"},
+        description="The intent of a message; `nlu_fallback` where the decision is not to route.",
+        bodies=_json(RasaRequest, EXAMPLE_RASA_REQUESTS),
+        answer=RasaAnswer,
+        example=EXAMPLE_RASA_ANSWER,
+        refused=refusals_of(*PROBLEMS, form=RasaError, refuse=Rasa.refuse),
     ),
 )

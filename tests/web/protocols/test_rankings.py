@@ -1,0 +1,71 @@
+"""Labels in order, as the dialects show them that have no more to say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+
+from graphs import linear, load_classifier, logarithm, write_calibration, write_model
+from softgate.policy.batch import Part
+from softgate.policy.classifier import Classifier
+from softgate.policy.scoring import MOST_RANKED
+from softgate.types import View
+from softgate.web.protocols.predictions import logit_rankings, rankings
+
+N_CLASSES = MOST_RANKED + 400
+ROW = [0.0, 2.0, 0.0, 1.0]
+
+
+@pytest.fixture
+def wide(tmp_path: Path) -> Iterator[Classifier]:
+    """Of more classes than are ranked unasked."""
+    labels = [f"label{column}" for column in range(N_CLASSES)]
+    write_model(tmp_path / "wide", linear(np.eye(4, N_CLASSES, dtype=np.float32)), name="wide", labels=labels)
+    classifier = load_classifier(tmp_path / "wide")
+    yield classifier
+    classifier.close()
+
+
+def part(classifier: Classifier, rows: list[Any]) -> Part:
+    return Part.whole(classifier, classifier.predict_now(classifier.check(rows)))
+
+
+def test_wide_models_name_their_labels(wide: Classifier) -> None:
+    (whole,), (cut,) = (rankings(wide, part(wide, [ROW]), view) for view in (View(), View(top_k=2)))
+
+    best = softmax(np.array(ROW + [0.0] * (N_CLASSES - 4))).max()
+    assert [label for label, _ in cut] == ["label1", "label3"]
+    assert cut[0][1] == pytest.approx(best)
+    assert (len(whole), whole[:2]) == (N_CLASSES, cut)
+
+
+def test_wide_models_show_their_logits(wide: Classifier) -> None:
+    (cut,) = logit_rankings(wide, part(wide, [ROW]), View(top_k=2))
+
+    assert cut == [("label1", 2.0), ("label3", 1.0)]
+
+
+def test_a_bias_may_order_logits_otherwise(tmp_path: Path) -> None:
+    write_model(tmp_path / "toy", linear(np.eye(4, dtype=np.float32)))
+    write_calibration(tmp_path / "toy", bias=[0.0, 0.0, 0.0, 5.0])
+    classifier = load_classifier(tmp_path / "toy")
+    (by_probability,), (by_logit,) = (
+        ranked(classifier, part(classifier, [ROW])) for ranked in (rankings, logit_rankings)
+    )
+    classifier.close()
+
+    assert [label for label, _ in by_probability] == ["joke", "balance", "transfer", "weather"]
+    assert by_logit == [("balance", 2.0), ("joke", 1.0), ("transfer", 0.0), ("weather", 0.0)]
+
+
+def test_a_row_without_finite_logits_has_none(tmp_path: Path) -> None:
+    write_model(tmp_path / "toy", logarithm(4))
+    classifier = load_classifier(tmp_path / "toy")
+    rows = part(classifier, [[0.0, 1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]])
+    found = [[len(row) for row in ranked(classifier, rows)] for ranked in (rankings, logit_rankings)]
+    classifier.close()
+
+    assert found == [[0, 0, 4]] * 2
