@@ -16,13 +16,11 @@ from softgate.errors import InvalidInput
 from softgate.policy.batch import Part
 from softgate.policy.classifier import EVERYTHING, Classifier
 from softgate.types import Reason, View
+from softgate.web.protocols.open_inference.answers import Answered, ReadOut, Unanswered
 from softgate.web.protocols.open_inference.datatypes import word
 from softgate.web.protocols.open_inference.outputs import (
     OUTPUTS,
-    Answered,
-    ReadOut,
     Told,
-    Unanswered,
     Wanted,
     specs,
     told,

@@ -20,8 +20,9 @@ from softgate.policy.classifier import Classifier
 from softgate.policy.readout import Readout
 from softgate.runtime.card import MODEL_NAME
 from softgate.types import Rows, TensorSpec, View
+from softgate.web.protocols.open_inference.answers import Unanswered, answered
 from softgate.web.protocols.open_inference.datatypes import DATATYPES, word
-from softgate.web.protocols.open_inference.outputs import DECISION, Told, Unanswered, Wanted, answered, told
+from softgate.web.protocols.open_inference.outputs import DECISION, Told, Wanted, told
 from softgate.web.protocols.protocol import Answer, Call
 
 Form = TypeVar("Form")
