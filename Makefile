@@ -40,6 +40,7 @@ bench: .venv/dev  ## set up, then measure clinc150 beside a bare uvicorn answer,
 	$(BIN)/softgate bench models/clinc150
 	$(BIN)/python tests/bench/bench_selection.py
 	$(BIN)/python tests/bench/bench_monitoring.py
+	$(BIN)/python tests/bench/bench_tensors.py
 
 compare: .venv/dev  ## set up peers, too, then measure all servers in turns; about a quarter of an hour, needs wrk
 	$(BIN)/python tests/bench/compare.py

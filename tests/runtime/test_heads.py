@@ -67,6 +67,19 @@ def test_the_output_with_a_column_per_class_is_found(specs: list[TensorSpec], na
     assert head(*specs, tensor=name).spec.name == "scores"
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("kind", OUTPUTS)
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_the_type_of_the_logits_is_known_beforehand(
+    kind: str, dtype: type[np.generic], independent: bool, n_columns: int
+) -> None:
+    labels = ABC[: n_columns if independent else 2]
+    made = head(spec("scores", None, n_columns, dtype=dtype), kind=kind, labels=labels, independent=independent)
+
+    assert made.dtype == logits(made, np.full((3, n_columns), 0.25, dtype)).dtype
+
+
 @pytest.mark.parametrize("label", [LABEL, TEXT_LABEL])
 @pytest.mark.parametrize("name", [None, "maps"])
 def test_maps_beside_a_label_are_found(label: TensorSpec, name: str | None) -> None:

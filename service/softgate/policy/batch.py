@@ -60,6 +60,10 @@ class Batch:
         return self._predictions
 
     @property
+    def is_read_out(self) -> bool:
+        return self._readout is not None
+
+    @property
     def readout(self) -> Readout:
         one = self._classifier.one_row
         if self._readout is None and self._predictions is None and one is not None and isinstance(self._profile, int):

@@ -51,6 +51,7 @@ class Classifier:
         self._activation = card.activation
         self.names = np.array(self.labels, dtype=object)
         """The labels, to be looked up by many columns at once."""
+        self.columns = {label: column for column, label in enumerate(self.labels)}
         self.one_row = OneRow.fitting(
             activation=card.activation,
             temperature=self.temperature,

@@ -16,12 +16,11 @@ from softgate.errors import InvalidInput
 from softgate.policy.batch import Part
 from softgate.policy.classifier import EVERYTHING, Classifier
 from softgate.types import Reason, View
+from softgate.web.protocols.open_inference.answers import Answered, ReadOut, Unanswered
 from softgate.web.protocols.open_inference.datatypes import word
 from softgate.web.protocols.open_inference.outputs import (
     OUTPUTS,
-    Answered,
     Told,
-    Unanswered,
     Wanted,
     specs,
     told,
@@ -149,6 +148,29 @@ def test_labels_that_hold_at_once_have_the_first_for_their_label(tmp_path: Path)
     assert_allclose(values["probabilities"][0], expit([4, 6, -2, 3]), rtol=1e-12)
     assert json.loads(values["decision"][0])["targets"] == ["joke", "balance", "transfer"]
     assert json.loads(values["decision"][1])["reason"] == "uncalibrated"
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("view", [EVERYTHING, View(top_k=2), View(top_k=9)])
+@pytest.mark.parametrize("start", [0, 1])
+def test_rows_that_are_read_out_already_are_told_alike(tmp_path: Path, activation: str, view: View, start: int) -> None:
+    """Between those of others, and one of them not finite."""
+    rows = [[1, 2, 3, 4], [4, 4, 1, 1], [1, 0, -3, 4], [9, 2, 3, 4]]
+    asked = [*OF_ALL[1:], Wanted("logits", 2)]
+    with classifying(tmp_path, logarithm(4), activation=activation, routing="threshold = 0.7") as classifier:
+        batch = part(classifier, rows).batch
+        slow = told(Answered(classifier, Part(batch, start, 3), view), asked)
+        few = told(ReadOut(classifier, Part(batch, start, 3), view), asked)
+        classes = [
+            told(way(classifier, Part(batch, start, 3), view), [Wanted("probabilities", 3)])
+            for way in (Answered, ReadOut)
+        ]
+
+    for each, other in ((slow, few), classes):
+        assert each.parameters == other.parameters == {"non_finite_rows": f"[{2 - start}]"}
+        for tensor, same in zip(each.tensors, other.tensors, strict=True):
+            assert (tensor.name, tensor.datatype, tensor.shape) == (same.name, same.datatype, same.shape)
+            assert tensor.values.tolist() == same.values.tolist(), tensor.name
 
 
 @pytest.mark.parametrize("view", [EVERYTHING, View(top_k=2), View(temperature=2.0)])

@@ -20,8 +20,9 @@ from softgate.policy.classifier import Classifier
 from softgate.policy.readout import Readout
 from softgate.runtime.card import MODEL_NAME
 from softgate.types import Rows, TensorSpec, View
+from softgate.web.protocols.open_inference.answers import Unanswered, answered
 from softgate.web.protocols.open_inference.datatypes import DATATYPES, word
-from softgate.web.protocols.open_inference.outputs import DECISION, Answered, Told, Unanswered, Wanted, told
+from softgate.web.protocols.open_inference.outputs import DECISION, Told, Wanted, told
 from softgate.web.protocols.protocol import Answer, Call
 
 Form = TypeVar("Form")
@@ -70,7 +71,7 @@ class Inference(NamedTuple):
         view = View(parameters.temperature, parameters.top_k)
 
         def answer(part: Part) -> Answer:
-            return encode(told(Answered(classifier, part, view), self.wanted))
+            return encode(told(answered(classifier, part, view), self.wanted))
 
         def fall_back(readout: Readout) -> Answer:
             return encode(told(Unanswered(classifier, readout), self.wanted))

@@ -7,18 +7,16 @@ A row that the graph gave no finite logits for, or no answer at all, has the lab
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from softgate.errors import InvalidInput
-from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
-from softgate.policy.readout import Readout
-from softgate.types import Floats, Indices, Scores, TensorSpec, View
+from softgate.types import Floats, TensorSpec
+from softgate.web.protocols.open_inference.answers import Answers
 from softgate.web.protocols.open_inference.datatypes import BYTES, word
 from softgate.web.protocols.open_inference.tensors import Tensor, of_objects
 from softgate.web.protocols.predictions import decision_object
@@ -37,78 +35,6 @@ class Told(NamedTuple):
     """In the order in which they were asked for."""
     parameters: Mapping[str, str]
     """Of the answer as a whole; a list is JSON, for a parameter holds none."""
-
-
-class Answered:
-    """Rows that the graph has answered, as a client wants to see them."""
-
-    def __init__(self, classifier: Classifier, part: Part, view: View) -> None:
-        self.classifier = classifier
-        self.rows = range(part.start, part.stop)
-        """Of `readout`, which may hold those of other requests too."""
-        self._part = part
-        self._view = view
-
-    @property
-    def readout(self) -> Readout:
-        return self._part.batch.readout
-
-    @property
-    def logits(self) -> NDArray[np.floating]:
-        """As the graph gave them."""
-        return self._part.logits
-
-    @property
-    def finite(self) -> NDArray[np.bool_]:
-        return self._scores.finite
-
-    @cached_property
-    def order(self) -> Indices:
-        """Shape (n_rows, n_shown): the classes to show, most probable first."""
-        return self.classifier.show(self._part.predictions, self._view).order
-
-    @cached_property
-    def probabilities(self) -> Floats:
-        found = self._scores.probabilities
-        if self._view.top_k is not None:
-            cut = np.zeros_like(found)
-            np.put_along_axis(cut, self.order, np.take_along_axis(found, self.order, axis=1), axis=1)
-            found = cut
-        return found if self.finite.all() else np.where(self.finite[:, None], found, 0.0)
-
-    @cached_property
-    def labels(self) -> tuple[Indices, Floats, NDArray[np.bool_]]:
-        """Of each row the column of its label, the label's probability, and whether there is one."""
-        scores, decisions = self._scores, self._part.predictions.decisions
-        if decisions.held is None or decisions.first is None:
-            return scores.label, scores.confidence, scores.finite
-        confidence = scores.probabilities[np.arange(len(decisions.first)), decisions.first]
-        return decisions.first, confidence, np.logical_or.reduce(decisions.held, axis=1)
-
-    @cached_property
-    def _scores(self) -> Scores:
-        predictions = self._part.predictions
-        if self._view.temperature is None:
-            return predictions.scores
-        return self.classifier.show(predictions, self._view).scores
-
-
-class Unanswered:
-    """Rows that the graph has not answered: whatever is asked for, they say to fall back."""
-
-    def __init__(self, classifier: Classifier, readout: Readout) -> None:
-        n_rows, n_classes = len(readout.finite), len(classifier.labels)
-        self.classifier = classifier
-        self.readout = readout
-        self.rows = range(n_rows)
-        self.logits = np.zeros((n_rows, n_classes), classifier.model.logits_dtype)
-        self.probabilities = np.zeros((n_rows, n_classes))
-        self.order = np.tile(np.arange(n_classes), (n_rows, 1))
-        self.finite = np.zeros(n_rows, dtype=np.bool_)
-        self.labels = self.order[:, 0], self.probabilities[:, 0], self.finite
-
-
-Answers: TypeAlias = Answered | Unanswered
 
 
 def logits(answers: Answers) -> NDArray[np.floating]:
