@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ def published(document: dict[str, Any], path: str, method: str, status: str, med
     """The schema of an answer, with the document's components so that its references resolve."""
     found: dict[str, Any] = document["paths"][path][method]["responses"][status]["content"][media_type]["schema"]
     return {**found, "components": document["components"]}
+
+
+def test_every_reference_of_the_document_leads_somewhere(document: dict[str, Any]) -> None:
+    def references(part: Any) -> Iterator[str]:
+        for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            yield from references(value)
+        if isinstance(part, dict) and isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+
+    found = set(references(document))
+    assert found
+    for reference in found:
+        place: Any = document
+        for name in reference.removeprefix("#/").split("/"):
+            place = place[name]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from softgate.web.schema.form import Exact
+from softgate.web.schema.inference import Refusal
 
 Sizes = Annotated[list[int], Field(description="-1: a size that may vary.")]
 
@@ -105,10 +106,6 @@ class IndexEntry(Exact):
 
 class Done(Exact):
     """Nothing is left to say."""
-
-
-class Refusal(Exact):
-    error: str
 
 
 def refusals() -> dict[int | str, dict[str, Any]]:

@@ -32,6 +32,7 @@ from softgate.web.schema.dialects import (
     TextEmbeddingsError,
     TextEmbeddingsRequest,
 )
+from softgate.web.schema.form import alone
 from softgate.web.schema.inference import (
     EXAMPLE_INFER_ANSWER,
     EXAMPLE_INFER_REQUEST,
@@ -63,7 +64,7 @@ LINES_ANSWER: Mapping[str, Any] = {
     NDJSON: {
         "schema": {
             "description": "Of each line, in the order of those sent.",
-            "anyOf": [{"$ref": "#/components/schemas/Prediction"}, Refused.model_json_schema()],
+            "anyOf": [{"$ref": "#/components/schemas/Prediction"}, alone(Refused)],
         },
         "examples": {"lines": {"value": EXAMPLE_LINES_ANSWER}},
     }
@@ -91,7 +92,7 @@ class Published:
 
 def query_parameters() -> list[dict[str, Any]]:
     """What a body that is an image or NDJSON leaves to the query string."""
-    properties = PredictRequest.model_json_schema()["properties"]
+    properties = alone(PredictRequest)["properties"]
     return [
         {
             "name": name,
@@ -110,7 +111,7 @@ def _beside(name: str) -> str:
 
 def _json(form: type[BaseModel], examples: Mapping[str, Any]) -> Mapping[str, Any]:
     named = {name: {"value": value} for name, value in examples.items()}
-    return {"application/json": {"schema": form.model_json_schema(), "examples": named}}
+    return {"application/json": {"schema": alone(form), "examples": named}}
 
 
 PUBLISHED = (
@@ -147,7 +148,7 @@ PUBLISHED = (
         description="The Open Inference Protocol, version 2: calibrated probabilities and decisions as tensors.",
         bodies={
             "application/json": {
-                "schema": InferRequest.model_json_schema(),
+                "schema": alone(InferRequest),
                 "examples": {"a sentence, its label and two best classes": {"value": EXAMPLE_INFER_REQUEST}},
             },
             **OCTETS,
