@@ -62,7 +62,7 @@ def per_request(rounds: int) -> float:
     classifier.close()
 
     def counted() -> None:
-        monitor.batch(rows=1, graph_seconds=4e-4, queue_seconds=[2e-5])
+        monitor.batch(rows=1, graph_seconds=4e-4, queue_seconds=[2e-5], ended=0.0)
         monitor.readout(row)
         monitor.request(rows=1, seconds=7e-4)
 

@@ -73,3 +73,11 @@ def test_counts_beyond_what_an_int32_holds_are_exact() -> None:
 
 def test_a_layout_without_fields_has_no_width() -> None:
     assert Counts(Layout({}), n_rows=1).total().shape == (0,)
+
+
+def test_the_largest_is_told_of_what_is_no_count() -> None:
+    counts = Counts(LAYOUT, n_rows=3)
+    for worker, value in enumerate((2.0, 7.0, 3.0)):
+        LAYOUT.view(counts.row(worker), "model")["rows"][0] = value
+
+    assert counts.largest("model", "rows") == 7

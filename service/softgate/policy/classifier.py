@@ -214,10 +214,12 @@ class Classifier:
             # A row that the graph chokes on fails alone, whatever the error says: by halves its companions go free.
             middle = len(jobs) // 2
             return [*self._answer(jobs[:middle]), *self._answer(jobs[middle:])]
+        ended = self._clock()
         self.monitor.batch(
             rows=len(rows),
-            graph_seconds=self._clock() - started,
+            graph_seconds=ended - started,
             queue_seconds=[started - job.queued_at for job in jobs],
+            ended=ended,
         )
         return self._counted(jobs, logits)
 

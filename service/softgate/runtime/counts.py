@@ -88,6 +88,10 @@ class Counts:
         """Shape (layout.width,): the sum over all workers, alive or dead."""
         return np.asarray(self._matrix[:, : self.layout.width].sum(axis=0))
 
+    def largest(self, section: str, field: str) -> float:
+        """Of a field's cells in all rows: for one that is no count."""
+        return max(float(self.layout.view(self.row(worker), section)[field].max()) for worker in range(self.n_rows))
+
 
 def shared(shape: tuple[int, ...]) -> Floats:
     """Zeros in memory that forked processes share. Pages that nobody writes to take no room."""

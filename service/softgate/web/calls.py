@@ -31,8 +31,12 @@ def begin(
     """
     call = protocol.read(request)
 
+    def failed() -> None:
+        call.classifier.monitor.failure(seconds=clock() - request.started)
+
     def settle(found: Part | BaseException) -> None:
         if isinstance(found, BaseException):
+            failed()
             done(_instead(call, found))
             return
         try:
@@ -53,6 +57,7 @@ def begin(
             expires_at=min(request.expires_at, call.expires_at),
         )
     except SoftgateError as exc:
+        failed()
         answer = _instead(call, exc)
         if answer is exc:
             raise

@@ -146,7 +146,7 @@ def test_a_time_at_an_edge_is_in_the_bin_below_it(seconds: float, cell: int) -> 
 def test_a_batch_at_an_edge_is_in_the_bin_below_it(rows: int, cell: int) -> None:
     counted = monitor()
 
-    counted.batch(rows=rows, graph_seconds=0.5, queue_seconds=[])
+    counted.batch(rows=rows, graph_seconds=0.5, queue_seconds=[], ended=0.0)
 
     assert np.flatnonzero(counted.counts["batch_rows"]).tolist() == [cell]
     assert (counted.counts["batch_rows_sum"][0], counted.counts["graph_seconds_sum"][0]) == (rows, 0.5)
@@ -155,11 +155,21 @@ def test_a_batch_at_an_edge_is_in_the_bin_below_it(rows: int, cell: int) -> None
 def test_every_request_of_a_batch_waited_on_its_own() -> None:
     counted = monitor()
 
-    counted.batch(rows=4, graph_seconds=0.25, queue_seconds=[0.0, 0.5, 0.5])
+    counted.batch(rows=4, graph_seconds=0.25, queue_seconds=[0.0, 0.5, 0.5], ended=7.0)
 
     assert counted.counts["queue_seconds"].sum() == 3
     assert counted.counts["queue_seconds_sum"][0] == 1.0
     assert counted.counts["graph_seconds"].sum() == 1
+    assert counted.counts["batch_at"][0] == 7.0
+
+
+def test_a_request_that_failed_is_counted_apart() -> None:
+    counted = monitor()
+
+    counted.failure(seconds=0.5)
+
+    assert (counted.counts["failures"][0], counted.counts["failures_seconds_sum"][0]) == (1, 0.5)
+    assert (counted.counts["requests"][0], counted.counts["rows"][0]) == (0, 0)
 
 
 def test_a_successor_starts_with_an_empty_queue_and_goes_on_counting() -> None:

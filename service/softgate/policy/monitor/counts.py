@@ -37,6 +37,8 @@ def fields(axes: Axes) -> Fields:
         "rows": 1,
         "request_seconds": len(SECONDS_EDGES) + 1,
         "request_seconds_sum": 1,
+        "failures": 1,
+        "failures_seconds_sum": 1,
         "queue_rows": 1,
         "queue_seconds": stages,
         "queue_seconds_sum": 1,
@@ -44,6 +46,7 @@ def fields(axes: Axes) -> Fields:
         "graph_seconds_sum": 1,
         "batch_rows": len(BATCH_EDGES) + 1,
         "batch_rows_sum": 1,
+        "batch_at": 1,
         "decisions": len(Action) * len(Reason),
         "labels": len(axes.labels),
         "routes": len(axes.routes),
@@ -102,13 +105,23 @@ class Monitor:
         cells["request_seconds"][bisect_left(_SECONDS, seconds)] += 1
         cells["request_seconds_sum"][0] += seconds
 
-    def batch(self, *, rows: int, graph_seconds: float, queue_seconds: Sequence[float]) -> None:
-        """One run of the graph, input preparation included, and how long each of its requests had waited for it."""
+    def failure(self, *, seconds: float) -> None:
+        """One request got no predictions, though there was nothing wrong with how it was written."""
+        self._cells["failures"][0] += 1
+        self._cells["failures_seconds_sum"][0] += seconds
+
+    def batch(self, *, rows: int, graph_seconds: float, queue_seconds: Sequence[float], ended: float) -> None:
+        """
+        One run of the graph, input preparation included, and how long each of its requests had waited for it.
+
+        `ended`: by a clock that all workers share.
+        """
         cells = self._cells
         cells["batch_rows"][bisect_left(_BATCH, rows)] += 1
         cells["batch_rows_sum"][0] += rows
         cells["graph_seconds"][bisect_left(_STAGE, graph_seconds)] += 1
         cells["graph_seconds_sum"][0] += graph_seconds
+        cells["batch_at"][0] = ended
         for seconds in queue_seconds:
             cells["queue_seconds"][bisect_left(_STAGE, seconds)] += 1
             cells["queue_seconds_sum"][0] += seconds
