@@ -1,6 +1,8 @@
 """The classifiers this process serves, by name: which are ready, and why the others are not."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from softgate.errors import NotReady, SoftgateError, UnknownModel, UnknownVersion
 from softgate.policy.classifier import Classifier
@@ -12,18 +14,33 @@ from softgate.types import Floats
 LOADING = "loading"
 
 
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """A model that somebody had unloaded: it is not served until it is loaded again."""
+
+    version: str
+    digest: str
+    """Of what was served, as `bundle_digest` gives it."""
+
+
 class Catalogue:
     """Bundles on their way to being classifiers."""
 
     def __init__(
-        self, bundles: Sequence[Bundle], counts: Callable[[str], Mapping[str, Floats]], *, default: str | None = None
+        self,
+        bundles: Sequence[Bundle],
+        counts: Callable[[str], Mapping[str, Floats]],
+        *,
+        default: str | None = None,
+        unloaded: Mapping[str, Unloaded] = MappingProxyType({}),
     ) -> None:
         """
-        `counts` gives a model's arrays of counts by the name that `section` makes.
+        `counts` gives a model's arrays of counts by the name that `section` makes; `unloaded`: by name.
 
         `default`: the model of requests that name none; None: the only one that takes texts.
         """
         self.bundles = {bundle.name: bundle for bundle in bundles}
+        self.unloaded = unloaded
         of_texts = [bundle.name for bundle in bundles if bundle.card.input.kind == "text"]
         self.default = default or (of_texts[0] if len(of_texts) == 1 else "")
         """Empty where there is none; it need not be served."""

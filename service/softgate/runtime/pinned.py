@@ -6,7 +6,8 @@ is out of their reach. It is taken from what was read and is about to be served,
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from softgate.errors import DigestMismatch
@@ -37,16 +38,20 @@ def bundle_digest(bundle: Bundle) -> str:
     )
 
 
-def models_digest(bundles: Sequence[Bundle]) -> str:
-    """Of all that a server serves: `sha256:` and 64 hex digits."""
-    return ALGORITHM + _digest({bundle.name: bundle_digest(bundle) for bundle in bundles})
+def models_digest(bundles: Sequence[Bundle], *, others: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Of all that a server serves, and of others by their digests: `sha256:` and 64 hex digits."""
+    return ALGORITHM + _digest({**others, **{bundle.name: bundle_digest(bundle) for bundle in bundles}})
 
 
-def verify(bundles: Sequence[Bundle], pinned: str | None) -> None:
-    """Raises DigestMismatch where `pinned` is another digest than theirs; None: nothing is pinned."""
+def verify(bundles: Sequence[Bundle], pinned: str | None, *, others: Mapping[str, str] = MappingProxyType({})) -> None:
+    """
+    Raises DigestMismatch where `pinned` is another digest than theirs; None: nothing is pinned.
+
+    `others`: digests, by name, of models that are pinned with them and not served now.
+    """
     if pinned is None:
         return
-    found = models_digest(bundles)
+    found = models_digest(bundles, others=others)
     if found != pinned:
         each = ", ".join(f"{bundle.name} {bundle.version} has {bundle_digest(bundle)[:12]}" for bundle in bundles)
         raise DigestMismatch(f"The models are not those that are pinned: got {found}, wanted {pinned}; {each}.")

@@ -28,6 +28,7 @@ from softgate.web.head import Limits
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import REQUEST_ID_KEY, Edge
+from softgate.web.orders import Orders
 from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.reloads import Reloads
 from softgate.web.schema.published import PUBLISHED, Published
@@ -115,8 +116,8 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
     api.include_router(drift.routes(parts.catalogue, parts.board, parts.clock))
     api.include_router(health.routes(parts.catalogue, parts.reloads))
     if parts.settings.admin:
-        limit = parts.settings.probe_seconds
-        api.include_router(admin.routes(parts.catalogue, parts.reloads, clock=parts.clock, limit=limit))
+        orders = Orders(parts.reloads, clock=parts.clock, limit=parts.settings.probe_seconds)
+        api.include_router(admin.routes(parts.catalogue, orders))
     api.include_router(docs.routes(title="softgate"))
     _add_metrics(api, parts.exposition)
     _add_problems(api, parts.counts, list(protocols.values()))

@@ -15,14 +15,12 @@ from pathlib import Path
 from softgate.errors import ReloadFailed, SoftgateError
 from softgate.policy.monitor.board import Board
 from softgate.runtime.contained import Limits
-from softgate.runtime.pinned import verify
-from softgate.runtime.repository import Bundle
 from softgate.settings import Settings
 from softgate.web.children import Children
 from softgate.web.crew import Crew, Generation, Worker
 from softgate.web.metrics.layout import OUTCOMES, layout, web_counts
 from softgate.web.reloads import FAILURE, RELOAD, ROLLBACK, Reloads
-from softgate.web.staging import Trial, changed, fingerprint, staged
+from softgate.web.staging import Lineup, Trial, changed, fingerprint, staged, wanted
 
 logger = logging.getLogger("softgate.web")
 
@@ -31,6 +29,7 @@ OK, FAILED, ROLLED_BACK = OUTCOMES
 GENERATIONS = 4
 # How many sets of models, as large as the first, the counts have room for: those of the past keep theirs.
 ROOM = 64
+NOTHING = Lineup((), {})
 
 
 class Exchange:
@@ -58,8 +57,8 @@ class Exchange:
         self._in_force = in_force
         self._own = web_counts(board.counts, worker=board.counts.n_rows - 1)
         self._orders: list[str] = []
-        self._bundles: Sequence[Bundle] = ()
-        self._previous: Sequence[Bundle] | None = None
+        self._lineup = NOTHING
+        self._previous: Lineup | None = None
         self._trial: Trial | None = None
         self._outcome = OK
         self._said = ""
@@ -117,8 +116,10 @@ class Exchange:
         self._seen = found
 
     def _begin(self) -> None:
-        orders, self._orders = self._orders, []
         self._reloads.begin()
+        # Whoever orders and finds that nothing has begun yet may count on being among these.
+        self._take_orders()
+        orders, self._orders = self._orders, []
         self._said, self._outcome = "", ROLLED_BACK if ROLLBACK in orders else OK
         try:
             if self._outcome == ROLLED_BACK:
@@ -135,30 +136,31 @@ class Exchange:
     def _roll_back(self) -> None:
         if self._previous is None:
             raise ReloadFailed("Nothing was served before.")
-        self._bundles = self._previous
+        self._lineup = self._previous
         self._load()
 
     def _stage(self, orders: Sequence[str]) -> None:
-        models = None if RELOAD in orders else {order.removeprefix(f"{RELOAD} ") for order in orders}
-        served = self.current.board.bundles
-        self._bundles = staged(self._folder, served, models)
-        verify(self._bundles, self._settings.models_digest)
-        new = changed(self._bundles, served)
-        if not new and len(self._bundles) == len(served):
-            self._end(OK)
+        served = _lineup(self.current)
+        self._lineup = staged(self._folder, served, wanted(orders), pinned=self._settings.models_digest)
+        new = changed(self._lineup.bundles, served.bundles)
+        if not new:
+            if len(self._lineup.bundles) == len(served.bundles):
+                self._end(OK)
+            else:
+                self._load()
             return
         limits = Limits(memory_bytes=self._settings.probe_memory_mb * 2**20, seconds=self._settings.probe_seconds)
         self._trial = Trial(self._children, new, limits)
 
     def _load(self) -> None:
-        rows, board = self._free_rows(), self.current.board
+        rows, board, lineup = self._free_rows(), self.current.board, self._lineup
         assert rows is not None, "Looked for before anything was begun."
         try:
-            counts = board.counts.following(layout(self._bundles, follows=board.counts.layout))
+            counts = board.counts.following(layout(lineup.bundles, follows=board.counts.layout))
         except ValueError as exc:
             self._fail(f"There is no room for more counts; start the server again. {exc}")
             return
-        self.coming = Generation(board.following(self._bundles, counts), rows)
+        self.coming = Generation(board.following(lineup.bundles, counts, unloaded=lineup.unloaded), rows)
         self._until = time.monotonic() + self._settings.probe_seconds
         for row in rows:
             self.coming.counts(row).vacate()
@@ -175,7 +177,7 @@ class Exchange:
         for row in coming.rows:
             coming.counts(row).admit()
         self._crew.dismiss(self._crew.of(leaving))
-        self._previous = leaving.board.bundles
+        self._previous = _lineup(leaving)
         self._in_force(coming.board)
 
     def _fail(self, reason: str) -> None:
@@ -186,9 +188,13 @@ class Exchange:
         self._end(FAILED, reason)
 
     def _end(self, outcome: str, reason: str = "") -> None:
-        self._bundles = ()
+        self._lineup = NOTHING
         self._own.reloaded(outcome)
         self._reloads.end(outcome, reason)
         if outcome != FAILED:
             versions = [f"{bundle.name} {bundle.version}" for bundle in self.current.board.bundles]
             logger.info("reloaded", extra={"outcome": outcome, "models": ", ".join(versions)})
+
+
+def _lineup(generation: Generation) -> Lineup:
+    return Lineup(generation.board.bundles, generation.board.unloaded)

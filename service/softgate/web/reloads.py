@@ -10,6 +10,7 @@ from softgate.runtime.counts import shared
 
 ROLLBACK = "rollback"
 RELOAD = "reload"
+UNLOAD = "unload"
 FAILURE = "failed "
 """Followed by what a new worker has to say of a model that does not load."""
 MOST_REASON_BYTES = 2000
@@ -51,7 +52,7 @@ class Reloads:
         return News(outcome, reason)
 
     def order(self, what: str) -> None:
-        """Ask the supervisor for RELOAD, followed by a space and a model's name for that alone, or for ROLLBACK."""
+        """Ask the supervisor for RELOAD, RELOAD or UNLOAD with a space and a model's name behind it, or ROLLBACK."""
         # No more than a pipe takes in one piece.
         os.write(self._sending, " ".join(what.split()).encode()[:MOST_REASON_BYTES] + b"\n")
 

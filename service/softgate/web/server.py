@@ -203,7 +203,10 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         server.should_exit = True
 
     catalogue = Catalogue(
-        board.bundles, lambda section: counts.layout.view(row, section), default=settings.default_model
+        board.bundles,
+        lambda section: counts.layout.view(row, section),
+        default=settings.default_model,
+        unloaded=board.unloaded,
     )
 
     def leave() -> None:

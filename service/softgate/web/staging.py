@@ -1,36 +1,72 @@
 """Bundles read anew and tried in a process of their own, before any worker has to do with them."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from softgate.errors import SoftgateError, UnknownModel
+from softgate.policy.catalogue import Unloaded
 from softgate.runtime.contained import Limits
-from softgate.runtime.pinned import bundle_digest
+from softgate.runtime.pinned import bundle_digest, verify
 from softgate.runtime.probe import probe
 from softgate.runtime.repository import Bundle, find_bundles
 from softgate.web.children import Children
+from softgate.web.reloads import RELOAD, UNLOAD
 
 Find = Callable[[], Sequence[Bundle]]
 
 
-def staged(folder: Path, current: Sequence[Bundle], models: set[str] | None) -> Sequence[Bundle]:
-    """
-    The bundles of `folder`, but for models not in `models` those that are served now; None: all of the folder.
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """What is served, and what is not though it may lie in the folder: by name."""
 
-    Raises SoftgateError.
+    bundles: Sequence[Bundle]
+    unloaded: Mapping[str, Unloaded]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What orders come to when they are carried out together."""
+
+    all_read: bool
+    """The folder is read anew, but for what is unloaded."""
+    read: frozenset[str]
+    unloaded: frozenset[str]
+
+
+def wanted(orders: Sequence[str]) -> Wanted:
+    """Of a model, its last order counts. One for all models is for those that nobody has unloaded."""
+    last = {model: verb for verb, _, model in (order.partition(" ") for order in orders)}
+    all_read = last.pop("", None) == RELOAD
+    read, unloaded = (frozenset(model for model, verb in last.items() if verb == one) for one in (RELOAD, UNLOAD))
+    return Wanted(all_read, read, unloaded)
+
+
+def staged(folder: Path, current: Lineup, orders: Wanted, *, pinned: str | None = None) -> Lineup:
     """
-    found = find_bundles(folder)
-    if models is None:
-        return found
-    read = {bundle.name: bundle for bundle in found}
-    missing = models - read.keys()
+    What is to be served in place of `current`; `folder` is read only where something is to be read.
+
+    Raises SoftgateError, DigestMismatch of what is not as `pinned` says.
+    """
+    kept = {bundle.name: bundle for bundle in current.bundles if bundle.name not in orders.unloaded}
+    gone = [bundle for bundle in current.bundles if bundle.name in orders.unloaded]
+    unloaded = dict(current.unloaded) | {one.name: Unloaded(one.version, bundle_digest(one)) for one in gone}
+    unloaded = {name: was for name, was in unloaded.items() if name not in orders.read}
+    if not (orders.all_read or orders.read):
+        return Lineup(list(kept.values()), unloaded)
+    found = {bundle.name: bundle for bundle in find_bundles(folder)}
+    missing = orders.read - found.keys()
     if missing:
         raise UnknownModel(
-            f"{folder}: expected models named {', '.join(sorted(missing))}; there are {', '.join(read)}."
+            f"{folder}: expected models named {', '.join(sorted(missing))}; there are {', '.join(found)}."
         )
-    kept = {bundle.name: bundle for bundle in current}
-    return [bundle for _, bundle in sorted((kept | {name: read[name] for name in models}).items())]
+    if orders.all_read:
+        bundles = [bundle for name, bundle in found.items() if name not in unloaded]
+    else:
+        bundles = [bundle for _, bundle in sorted((kept | {name: found[name] for name in orders.read}).items())]
+    verify(bundles, pinned, others={name: was.digest for name, was in unloaded.items()})
+    return Lineup(bundles, unloaded)
 
 
 def changed(bundles: Sequence[Bundle], current: Sequence[Bundle]) -> Sequence[Bundle]:

@@ -61,3 +61,18 @@ def test_detectors_and_windows_of_a_calibration_that_stays_go_on(tmp_path: Path)
     hour, _ = both.windows.since("1h", both.counts.total(), now=2.0)
     assert both.view(hour, both.watched["one"])["rows"].tolist() == [1]
     assert both.view(hour, both.watched["other"])["rows"].tolist() == [0]
+
+
+def test_detectors_of_a_model_that_goes_and_comes_back_go_on(tmp_path: Path) -> None:
+    one, other = (referenced(tmp_path / name, logits(2000), name=name) for name in ("one", "other"))
+    counts = Counts(layout([one, other]), n_rows=1)
+    board = Board([one, other], counts, now=0.0)
+    board.watched["one"].states["alarms"] = 3
+
+    without = board.following([other], counts.following(layout([other], follows=counts.layout)))
+    again = without.following(
+        [one, other], without.counts.following(layout([one, other], follows=without.counts.layout))
+    )
+
+    assert again.watched["one"].states is board.watched["one"].states
+    assert again.watched["other"].states is board.watched["other"].states

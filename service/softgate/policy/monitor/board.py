@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from softgate.policy.catalogue import section
+from softgate.policy.catalogue import Unloaded, section
 from softgate.policy.monitor.axes import Axes, axes
 from softgate.policy.monitor.detectors import Detector, State, detectors, states
 from softgate.policy.monitor.windows import Windows
@@ -45,15 +46,23 @@ class Board:
         self.windows = Windows(counts.room, now=now)
         self.watched: Mapping[str, Watched] = {bundle.name: watched(bundle) for bundle in bundles}
         """By model."""
+        self.unloaded: Mapping[str, Unloaded] = {}
+        """By name."""
+        self._states = {_key(model): model.states for model in self.watched.values()}
+        """Of all detectors there ever were: what comes back finds its own, so that no count of alarms goes back."""
         self._cells = shared((2,))
 
-    def following(self, bundles: Sequence[Bundle], counts: Counts) -> "Board":
-        """Of other bundles, over the same windows; detectors of a calibration that stays go on where they are."""
+    def following(
+        self, bundles: Sequence[Bundle], counts: Counts, *, unloaded: Mapping[str, Unloaded] = MappingProxyType({})
+    ) -> "Board":
+        """Of other bundles, over the same windows; detectors of a calibration that was there go on where they were."""
         following = copy(self)
-        following.bundles, following.counts = bundles, counts
+        following.bundles, following.counts, following.unloaded = bundles, counts, unloaded
+        fresh = [watched(bundle) for bundle in bundles]
         following.watched = {
-            bundle.name: _following(watched(bundle), self.watched.get(bundle.name)) for bundle in bundles
+            model.bundle.name: replace(model, states=self._states.get(_key(model), model.states)) for model in fresh
         }
+        following._states = self._states | {_key(model): model.states for model in following.watched.values()}
         return following
 
     @property
@@ -78,11 +87,9 @@ class Board:
         return self.counts.layout.view(total, watched.section)
 
 
-def _following(new: Watched, old: Watched | None) -> Watched:
-    if old is None or new.section != old.section:
-        return new
-    same = [(one.name, one.budget) for one in new.detectors] == [(one.name, one.budget) for one in old.detectors]
-    return replace(new, states=old.states) if same else new
+def _key(watched: Watched) -> object:
+    """What the states of its detectors are of."""
+    return watched.section, *((detector.name, detector.budget) for detector in watched.detectors)
 
 
 def watched(bundle: Bundle) -> Watched:
