@@ -129,5 +129,12 @@ def test_a_name_in_a_request_never_becomes_a_path(beside: tuple[Served, Mapping[
             answer = server.client.post(path, json={"inputs": "send money"})
             assert answer.status_code == 404, path
             assert "hidden" not in answer.text
-        for path in (f"/v1/models/{name}", f"/v1/models/{name}/drift", f"/docs/{name}"):
+        for path in (
+            f"/v1/models/{name}",
+            f"/v1/models/{name}/drift",
+            f"/docs/{name}",
+            f"/v2/models/{name}",
+            f"/v2/models/{name}/config",
+            f"/v2/models/words/versions/{name}/stats",
+        ):
             assert server.client.get(path).status_code == 404, path

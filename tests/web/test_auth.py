@@ -22,7 +22,7 @@ from graphs import linear, write_model
 from servers import Served, command, environment, served, started
 from softgate.errors import Forbidden, StartupFailed, Unauthenticated
 from softgate.settings import Settings
-from softgate.web.auth import Guard, check_address
+from softgate.web.auth import Guard, check_address, needed
 from softgate.web.errors import PROBLEM_JSON
 
 SECRETS = {
@@ -57,7 +57,7 @@ def write_tokens(path: Path, *names: str) -> Path:
 def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     names = [name for name in SECRETS if name != "late"]
     path = write_tokens(tmp_path_factory.mktemp("tokens") / "tokens.toml", *names)
-    with served(models, variables={"SOFTGATE_TOKENS_FILE": str(path)}) as running:
+    with served(models, variables={"SOFTGATE_TOKENS_FILE": str(path), "SOFTGATE_ADMIN": "true"}) as running:
         yield running
 
 
@@ -86,14 +86,19 @@ def status_of(answer: bytes) -> int:
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get", "PURGE")
-HEALTH = ("/livez", "/readyz")
+HEALTH = {
+    "/livez": b'{"status":"ok"}',
+    "/readyz": b'{"status":"ok"}',
+    "/v2/health/live": b'{"live":true,"ready":true}',
+    "/v2/health/ready": b'{"live":true,"ready":true}',
+}
 BEYOND = (
     "/admin",
-    "/admin/models/words/reload",
     "/nothing/here",
-    "/v2",
+    "/v2/",
     "/v2/models/words/infer",
-    "/v2/health/live",
+    "/v2/models/words/versions/1/infer",
+    "/v2/nothing",
     "/",
 )
 BODY = b'{"inputs": "send money"}'
@@ -145,7 +150,7 @@ def paths(server: Served) -> Sequence[str]:
     """All that the server documents, and what stands beside it."""
     documented = server.client.get("/openapi.json", headers=bearer("everything")).json()["paths"]
     named = [path.replace("{model}", "words").replace("{version}", "1") for path in documented]
-    assert "/v1/models/words/predict" in named
+    assert {"/v1/models/words/predict", "/v2/repository/models/words/unload", *HEALTH} <= set(named)
     return [*named, *BEYOND, "/docs", "/openapi.json", "/docs/swagger-ui.css"]
 
 
@@ -159,7 +164,8 @@ def test_every_route_method_and_spelling_without_a_token_gives_nothing_but_healt
         body_of_answer = answer.partition(b"\r\n\r\n")[2]
         if status_of(answer) == 200:
             # Some spellings are a health check's own: a query, a letter in hexadecimal.
-            assert (method, body_of_answer) == ("GET", b'{"status":"ok"}'), (spelling, answer)
+            assert method == "GET", (spelling, answer)
+            assert body_of_answer in HEALTH.values(), (spelling, answer)
             n_healthy += 1
             continue
         assert status_of(answer) in (400, 401), (method, spelling, answer)
@@ -188,6 +194,19 @@ def test_the_scope_of_a_token_is_what_it_may_do(guarded: Served) -> None:
         ("GET", "/metrics", None, "read"),
         ("GET", "/docs", None, "read"),
         ("GET", "/openapi.json", None, "read"),
+        ("GET", "/v2", None, "read"),
+        ("GET", "/v2/", None, "read"),
+        ("GET", "/v2/models", None, "read"),
+        ("GET", "/v2/models/words", None, "read"),
+        ("GET", "/v2/models/words/versions/1/ready", None, "read"),
+        ("GET", "/v2/models/words/config", None, "read"),
+        ("GET", "/v2/models/stats", None, "read"),
+        ("POST", "/v2/repository/index", {}, "read"),
+        ("POST", "/v2/repository/models/nobody/load", {}, "admin"),
+        ("POST", "/v2/repository/models/nobody/unload", {}, "admin"),
+        ("POST", "/v2/models", {}, "admin"),
+        ("GET", "/v2/repository/index", None, "read"),
+        ("POST", "/v2/repository/index/", {}, "admin"),
         ("POST", acknowledge, {}, "admin"),
     ):
         holder = {"predict": "chatbot", "read": "prometheus", "admin": "operator"}
@@ -200,11 +219,16 @@ def test_the_scope_of_a_token_is_what_it_may_do(guarded: Served) -> None:
 
 
 def refused(answer: Any, status: int, code: str, said: str) -> None:
+    """In the form of the path's protocol."""
     assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == PROBLEM_JSON
     problem = answer.json()
-    assert (problem["code"], problem["request_id"]) == (code, answer.headers["x-request-id"])
-    assert said in problem["detail"]
+    if answer.request.url.path.startswith("/v2"):
+        assert list(problem) == ["error"]
+        assert said in problem["error"]
+    else:
+        assert answer.headers["content-type"] == PROBLEM_JSON
+        assert (problem["code"], problem["request_id"]) == (code, answer.headers["x-request-id"])
+        assert said in problem["detail"]
     assert ("www-authenticate" in answer.headers) is (status == 401)
 
 
@@ -222,12 +246,61 @@ def test_a_token_for_some_models_is_good_for_no_other_path(guarded: Served) -> N
         for path in (f"/v1/models/{model}/predict", f"/v1/models/{model}/versions/1/predict"):
             answer = ask(guarded, "POST", path, headers=narrow, body={"inputs": row})
             assert answer.status_code == (200 if model == "words" else 403)
-        read = ask(guarded, "GET", f"/v1/models/{model}/drift", headers=narrow)
-        assert read.status_code == (200 if model == "words" else 403)
-    for path in ("/v1/models", "/metrics", "/openapi.json", "/v1/models/nobody", "/v1/models/words%2f../identity"):
-        answer = ask(guarded, "GET", path, headers=narrow)
+        for path in (f"/v1/models/{model}/drift", f"/v2/models/{model}", f"/v2/models/{model}/versions/1/stats"):
+            read = ask(guarded, "GET", path, headers=narrow)
+            assert read.status_code == (200 if model == "words" else 403)
+    asked = [
+        ("GET", path)
+        for path in (
+            "/v1/models",
+            "/metrics",
+            "/openapi.json",
+            "/v1/models/nobody",
+            "/v1/models/words%2f../identity",
+            "/v2",
+            "/v2/models",
+            "/v2/models/stats",
+            "/v2/models/%73tats",
+            "/v2/models/nobody",
+            "/v2/models/words%2f../identity",
+            "/v2/models/words%2fversions/../../identity",
+            "/v2/models/words/%2e%2e/identity",
+            "/v2/models//words",
+        )
+    ]
+    posts = ("/v2/repository/index", "/v2/repository/models/words/load", "/v2/repository/models/identity/unload")
+    for method, path in [*asked, *(("POST", path) for path in posts)]:
+        answer = ask(guarded, method, path, headers=narrow)
         assert answer.status_code in (403, 404), path
         assert "identity" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "model"),
+    [
+        ("GET", "/v2", "read", ""),
+        ("GET", "/v2/models", "read", ""),
+        ("GET", "/v2/models/stats", "read", ""),
+        ("GET", "/v2/models/stats/ready", "read", "stats"),
+        ("GET", "/v2/models/words", "read", "words"),
+        ("GET", "/v2/models/words/versions/1/config", "read", "words"),
+        ("GET", "/v2/models/", "read", ""),
+        ("GET", "/v2/models//words", "read", ""),
+        ("POST", "/v2/models/words", "admin", "words"),
+        ("POST", "/v2/repository/index", "read", ""),
+        ("PUT", "/v2/repository/index", "admin", ""),
+        ("POST", "/v2/repository/index/", "admin", ""),
+        ("POST", "//v2/repository/index", "admin", ""),
+        ("POST", "/V2/repository/index", "admin", ""),
+        ("POST", "/v2/repository/models/words/load", "admin", "words"),
+        ("POST", "/v2/repository/models/words/unload", "admin", "words"),
+        ("GET", "/v2/repository/models/words/load", "read", "words"),
+        ("POST", "/v2/repository/models", "admin", ""),
+        ("POST", "/v3/models/words/load", "admin", ""),
+    ],
+)
+def test_a_path_asks_for_a_scope_and_names_a_model(method: str, path: str, scope: str, model: str) -> None:
+    assert needed(method, path) == (scope, model)
 
 
 @pytest.mark.parametrize("body", ["whole", "chunked", "lines"])

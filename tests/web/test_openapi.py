@@ -247,6 +247,20 @@ def test_every_path_is_documented_with_a_summary(document: dict[str, Any]) -> No
         "/livez",
         "/readyz",
         "/metrics",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models",
+        "/v2/models/stats",
+        "/v2/models/{model}",
+        "/v2/models/{model}/ready",
+        "/v2/models/{model}/config",
+        "/v2/models/{model}/stats",
+        "/v2/models/{model}/versions/{version}",
+        "/v2/models/{model}/versions/{version}/ready",
+        "/v2/models/{model}/versions/{version}/config",
+        "/v2/models/{model}/versions/{version}/stats",
+        "/v2/repository/index",
     }
     for path, methods in document["paths"].items():
         for operation in methods.values():

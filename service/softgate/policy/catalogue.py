@@ -69,18 +69,18 @@ class Catalogue:
             self.classifiers[name] = classifier
             del self.waiting[name]
 
-    def bundle(self, name: str) -> Bundle:
-        """Raises UnknownModel, whose message names what is served, not what was asked for."""
+    def bundle(self, name: str, version: str | None = None) -> Bundle:
+        """Raises UnknownModel and UnknownVersion, whose messages name what is served, not what was asked for."""
         bundle = self.bundles.get(name)
         if bundle is None:
-            raise UnknownModel(f"Expected the name of a served model: {', '.join(self.bundles)}.")
+            raise UnknownModel(f"Expected the name of a served model: {', '.join(self.bundles) or 'there is none'}.")
+        if version not in (None, bundle.version):
+            raise UnknownVersion(f"Expected the served version of {name}: {bundle.version}.")
         return bundle
 
     def find(self, name: str, version: str | None = None) -> Classifier:
         """Raises UnknownModel, UnknownVersion and NotReady."""
-        bundle = self.bundle(name)
-        if version not in (None, bundle.version):
-            raise UnknownVersion(f"Expected the served version of {name}: {bundle.version}.")
+        self.bundle(name, version)
         classifier = self.classifiers.get(name)
         if classifier is None:
             raise NotReady(f"{name} is not ready yet.")

@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter, Response
 
+from softgate.errors import ReloadFailed
 from softgate.policy.catalogue import Catalogue
-from softgate.web.orders import Orders
+from softgate.web.orders import FAILED, Orders
 from softgate.web.reloads import RELOAD, ROLLBACK
 from softgate.web.schema.models import Reloaded
 from softgate.web.schema.problems import problems, without_input
@@ -13,10 +14,12 @@ def routes(catalogue: Catalogue, orders: Orders) -> APIRouter:
     router = APIRouter(prefix="/admin", tags=["admin"])
 
     async def carried_out(order: str, response: Response) -> Reloaded:
-        outcome = await orders.carried_out(order)
+        news = await orders.ended(order)
+        if news.outcome == FAILED:
+            raise ReloadFailed(news.reason)
         # This worker leaves; whoever asks next shall ask one of the new.
         response.headers["connection"] = "close"
-        return Reloaded.model_validate({"outcome": outcome})
+        return Reloaded.model_validate({"outcome": news.outcome})
 
     @router.post("/models/{model}/reload", summary="Read a model anew", responses=problems(404, 409) | without_input())
     async def reload(model: str, response: Response) -> Reloaded:

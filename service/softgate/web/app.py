@@ -19,7 +19,7 @@ from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
 from softgate.web import admin, calls, docs, drift, errors, health, models
-from softgate.web.asgi import Room, read_request
+from softgate.web.asgi import ClientGone, Room, read_request
 from softgate.web.aside import Aside
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
@@ -27,9 +27,10 @@ from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, Problem
 from softgate.web.head import Limits
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
-from softgate.web.middleware import REQUEST_ID_KEY, Edge
+from softgate.web.middleware import CLIENT_GONE, REQUEST_ID_KEY, Edge
 from softgate.web.orders import Orders
 from softgate.web.protocols import PROTOCOLS, Protocol, owner
+from softgate.web.protocols.open_inference import control, repository
 from softgate.web.reloads import Reloads
 from softgate.web.schema.published import PUBLISHED, Published
 from softgate.web.whole import Route
@@ -115,9 +116,13 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
     api.include_router(models.routes(parts.catalogue))
     api.include_router(drift.routes(parts.catalogue, parts.board, parts.clock))
     api.include_router(health.routes(parts.catalogue, parts.reloads))
+    api.include_router(control.routes(parts.catalogue, parts.board, clock=parts.clock, admin=parts.settings.admin))
+    bodies = repository.Bodies(parts.settings.max_body_bytes)
+    api.include_router(repository.index_routes(parts.catalogue, bodies))
     if parts.settings.admin:
         orders = Orders(parts.reloads, clock=parts.clock, limit=parts.settings.probe_seconds)
         api.include_router(admin.routes(parts.catalogue, orders))
+        api.include_router(repository.control_routes(parts.catalogue, orders, bodies))
     api.include_router(docs.routes(title="softgate"))
     _add_metrics(api, parts.exposition)
     _add_problems(api, parts.counts, list(protocols.values()))
@@ -177,8 +182,8 @@ def _publish(app: FastAPI, published: Published, protocol: Protocol, parts: Part
 
     The edge answers a POST before it gets here; this adapter to the same handler keeps what is documented callable.
     """
-    first = next(iter(parts.catalogue.bundles.values()))
-    served = {"model": first.name, "version": first.version}
+    first = next(iter(parts.catalogue.bundles.values()), None)
+    served = {"model": "NAME", "version": "1"} if first is None else {"model": first.name, "version": first.version}
 
     async def answer(request: Request) -> Response:
         named = protocol.match("POST", request.scope["path"])
@@ -251,6 +256,10 @@ def _add_problems(app: FastAPI, counts: WebCounts, protocols: Sequence[Protocol]
         # Starlette raises it again once this is sent, and the edge counts and logs it there.
         return answer(request, errors.problem(exc))
 
+    async def gone(request: Request, exc: Exception) -> Response:
+        # Nobody reads it; the edge counts and logs its status.
+        return Response(status_code=CLIENT_GONE)
+
     async def of_form(request: Request, exc: Exception) -> Response:
         if request.method == "POST" and not request.headers.get("content-type", "").startswith("application/json"):
             return await ours(request, InvalidInput("Expected JSON, with the header Content-Type: application/json."))
@@ -260,4 +269,5 @@ def _add_problems(app: FastAPI, counts: WebCounts, protocols: Sequence[Protocol]
     # FastAPI's own answer to this one repeats the input.
     app.add_exception_handler(RequestValidationError, of_form)
     app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(ClientGone, gone)
     app.add_exception_handler(Exception, foreign)

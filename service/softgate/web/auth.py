@@ -21,8 +21,12 @@ from softgate.web.whole import Route
 
 logger = logging.getLogger("softgate.web")
 
-OPEN = frozenset({("GET", "/livez"), ("GET", "/readyz")})
+OPEN = frozenset({("GET", path) for path in ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# It reads, though it is a POST.
+INDEX = ("POST", "/v2/repository/index")
+# Of all models, though it looks as if one were named so.
+STATISTICS = "/v2/models/stats"
 # So old may the tokens be, at most, when a request is admitted.
 LOOK_SECONDS = 1.0
 
@@ -100,10 +104,17 @@ class Guard:
 
 def needed(method: str, path: str) -> tuple[str, str]:
     """The scope that a path of no protocol asks for, and the model that it names; empty where it names none."""
-    parts = path.split("/", 4)
-    model = parts[3] if parts[:3] == ["", "v1", "models"] and len(parts) > 3 else ""
-    reads = method in READING and not path.startswith("/admin")
-    return "read" if reads else "admin", model
+    reads = (method in READING and not path.startswith("/admin")) or (method, path) == INDEX
+    return "read" if reads else "admin", _named(path)
+
+
+def _named(path: str) -> str:
+    match path.split("/"):
+        case ["", "v1" | "v2", "models", model, *_] if path != STATISTICS:
+            return model
+        case ["", "v2", "repository", "models", model, *_]:
+            return model
+    return ""
 
 
 def check_address(host: str, settings: Settings) -> None:

@@ -127,7 +127,7 @@ class Exchange:
             else:
                 self._stage(orders)
         except SoftgateError as exc:
-            self._fail(str(exc))
+            self._fail(str(exc), code=exc.code)
         except Exception as exc:
             # Whatever is wrong with the folder, the supervisor goes on.
             logger.exception("the models cannot be read")
@@ -180,17 +180,17 @@ class Exchange:
         self._previous = _lineup(leaving)
         self._in_force(coming.board)
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, *, code: str = ReloadFailed.code) -> None:
         if self.coming is not None:
             self._crew.kill(self._crew.of(self.coming))
             self.coming = None
         logger.error("reload failed", extra={"reason": reason})
-        self._end(FAILED, reason)
+        self._end(FAILED, code, reason)
 
-    def _end(self, outcome: str, reason: str = "") -> None:
+    def _end(self, outcome: str, code: str = "", reason: str = "") -> None:
         self._lineup = NOTHING
         self._own.reloaded(outcome)
-        self._reloads.end(outcome, reason)
+        self._reloads.end(outcome, code, reason)
         if outcome != FAILED:
             versions = [f"{bundle.name} {bundle.version}" for bundle in self.current.board.bundles]
             logger.info("reloaded", extra={"outcome": outcome, "models": ", ".join(versions)})

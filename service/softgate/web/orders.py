@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from softgate.errors import ReloadFailed
 from softgate.web.metrics.layout import OUTCOMES
-from softgate.web.reloads import Reloads
+from softgate.web.reloads import News, Reloads
 
 LOOK_SECONDS = 0.05
 READING_SECONDS = 30.0
@@ -19,8 +19,8 @@ class Orders:
         self._clock = clock
         self._patience = 2 * limit + READING_SECONDS
 
-    async def carried_out(self, order: str) -> str:
-        """How it ended, as OUTCOMES says. Raises ReloadFailed."""
+    async def ended(self, order: str) -> News:
+        """How it ended. Raises ReloadFailed where it was not begun, or nobody knows."""
         reloads = self._reloads
         begun, before = reloads.begun, reloads.ended
         if begun != before:
@@ -35,7 +35,4 @@ class Orders:
                     f"No outcome within {self._patience:.0f} s; /readyz?verbose tells it when there is one."
                 )
             await asyncio.sleep(LOOK_SECONDS)
-        news = reloads.news
-        if news.outcome == FAILED:
-            raise ReloadFailed(news.reason)
-        return news.outcome
+        return reloads.news

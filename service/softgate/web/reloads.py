@@ -22,6 +22,8 @@ class News:
 
     outcome: str
     """Empty where there was none yet."""
+    code: str
+    """Of the error, where it failed."""
     reason: str
     """Why it failed."""
 
@@ -48,8 +50,8 @@ class Reloads:
     @property
     def news(self) -> News:
         text = self._text[: int(self._numbers[2])].decode(errors="replace")
-        outcome, _, reason = text.partition(" ")
-        return News(outcome, reason)
+        outcome, code, reason = [*text.split(" ", 2), "", ""][:3]
+        return News(outcome, code, reason)
 
     def order(self, what: str) -> None:
         """Ask the supervisor for RELOAD, RELOAD or UNLOAD with a space and a model's name behind it, or ROLLBACK."""
@@ -65,8 +67,8 @@ class Reloads:
     def begin(self) -> None:
         self._numbers[0] += 1
 
-    def end(self, outcome: str, reason: str = "") -> None:
-        content = f"{outcome} {reason}".encode()[:MOST_REASON_BYTES]
+    def end(self, outcome: str, code: str = "", reason: str = "") -> None:
+        content = f"{outcome} {code} {reason}".encode()[:MOST_REASON_BYTES]
         self._numbers[2] = 0
         self._text[: len(content)] = content
         self._numbers[2] = len(content)

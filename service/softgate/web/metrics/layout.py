@@ -12,7 +12,7 @@ from softgate.types import Floats
 from softgate.web import errors
 
 WEB = "web"
-STATUSES = (200, 307, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 499, 500, 503, 504, 505)
+STATUSES = (200, 307, 400, 401, 403, 404, 405, 408, 409, 413, 415, 429, 431, 499, 500, 501, 503, 504, 505)
 
 OUTCOMES = ("ok", "failed", "rolled_back")
 """Of reloads."""
