@@ -268,3 +268,13 @@ def test_orders_at_one_moment_are_carried_out_or_refused(folder: Path) -> None:
         assert 200 in answers.values()
         for name, status in answers.items():
             assert status == 409 or found[name] == UNLOADED
+
+
+def test_orders_are_documented(admin: Served) -> None:
+    paths = admin.client.get("/openapi.json").json()["paths"]
+
+    for verb in ("load", "unload"):
+        operation = paths[f"/v2/repository/models/{{model}}/{verb}"]["post"]
+        assert operation["description"]
+        assert {"200", "4XX", "5XX"} == operation["responses"].keys()
+        assert "parameters" in operation["requestBody"]["content"]["application/json"]["schema"]["properties"]
