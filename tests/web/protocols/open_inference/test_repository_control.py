@@ -92,7 +92,8 @@ def test_no_reload_brings_an_unloaded_model_back(folder: Path, again: str) -> No
         assert index(server) == {"other": READY, "toy": UNLOADED}
         assert server.client.post("/admin/models/toy/reload").status_code == 404
 
-        assert ask(server, "load").status_code == 200
+        # It is in force before it has ended, and no other begins until then.
+        until(lambda: ask(server, "load").status_code == 200, seconds=30)
         assert statuses(server) == [200, 200]
 
 
