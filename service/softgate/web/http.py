@@ -25,7 +25,7 @@ SWITCHING_KEY = "softgate.switching"
 # from, nothing else would tell.
 IS_GONE_KEY = "softgate.is_gone"
 # uvicorn stops reading for more, and goes on when the application has taken some.
-LARGEST_WHOLE_BODY = 65_536
+LARGEST_WHOLE_BODY = 81_920
 # Members of an enumeration take their time to look up.
 HEAD, BODY = Awaited.HEAD, Awaited.BODY
 _NOT_WHOLE = {b"host", b"transfer-encoding", b"content-encoding", b"expect"}
