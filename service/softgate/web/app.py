@@ -25,6 +25,7 @@ from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, Problem
 from softgate.web.head import Limits
+from softgate.web.journal import Journal
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import CLIENT_GONE, REQUEST_ID_KEY, Edge
@@ -88,8 +89,12 @@ def create_app(parts: Parts) -> Edge:
         clock=parts.clock,
         max_body_bytes=settings.max_body_bytes,
         request_timeout_ms=settings.request_timeout_ms,
-        overload_status=int(settings.overload_status),
-        access_log=settings.access_log,
+        journal=Journal(
+            parts.counts,
+            clock=parts.clock,
+            overload_status=int(settings.overload_status),
+            access_log=settings.access_log,
+        ),
         guard=None if settings.tokens_file is None else Guard(settings.tokens_file, parts.counts.tokens_failures),
         limits=Limits(
             max_header_bytes=settings.max_header_bytes,
