@@ -15,6 +15,7 @@ from softgate.runtime.probe import probe
 from softgate.runtime.repository import find_bundles
 from softgate.settings import handed_over, read_settings
 from softgate.web import auth, server
+from softgate.web.grpc import port
 from softgate.web.serving import Sockets, serve
 
 
@@ -39,9 +40,15 @@ def run(folder: Path, *, descriptor: int | None, **given: object) -> int:
             listener = stack.enter_context(server.adopt(descriptor))
             auth.check_address(listener.getsockname()[0], settings)
         ops = stack.enter_context(server.bind(settings.ops_host, settings.ops_port)) if settings.ops_port else None
+        shared = descriptor is not None
+        grpc = (
+            stack.enter_context(port.held(listener.getsockname()[0], settings.grpc_port, shared=shared))
+            if settings.grpc_port
+            else None
+        )
         if sys.stdout.isatty():
             _greet(server.url(listener), bundles[0].name, kind=bundles[0].card.input.kind)
-        sockets = Sockets(listener, ops, taken_over=descriptor is not None)
+        sockets = Sockets(listener, ops, grpc, taken_over=shared)
         return serve(sockets, bundles, settings, folder=folder)
 
 

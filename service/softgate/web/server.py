@@ -27,6 +27,7 @@ from softgate.web.http import Http
 from softgate.web.metrics.exposition import Exposition
 from softgate.web.metrics.layout import WebCounts, web_counts
 from softgate.web.reloads import FAILURE, Reloads
+from softgate.web.second import Second, second
 from softgate.web.sweeper import Sweeper
 
 logger = logging.getLogger("softgate.web")
@@ -104,18 +105,22 @@ class Server(uvicorn.Server):
         own: WebCounts,
         others: Callable[[], Sequence[float]],
         leave: Callable[[], None],
+        second: Second,
     ) -> None:
-        """`leave` is called when the server is told to stop."""
+        """`leave` is called when the server is told to stop; `second` listens as long as this does."""
         super().__init__(config)
         self._own = own
         self._others = others
         self._leave = leave
+        self._second = second
         self.servers = []
         edge: Any = config.app
         self._sweeper = Sweeper(self._open, edge.limits, keep_alive_seconds=config.timeout_keep_alive)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
+        if not self.should_exit:
+            await self._second.start()
         for listener in sockets or ():
             accepting: Any = Accepting(
                 listener, self._make_protocol, own=lambda: self._own.n_connections, others=self._others
@@ -151,6 +156,10 @@ class Server(uvicorn.Server):
         end = threading.Timer(patience, os._exit, (0,))
         end.daemon = True
         end.start()
+        # uvicorn waits for tasks as for connections.
+        stopping = asyncio.create_task(self._second.stop())
+        self.server_state.tasks.add(stopping)
+        stopping.add_done_callback(self.server_state.tasks.discard)
         accepting: Any
         for accepting in self.servers:
             accepting.close_empty()
@@ -182,6 +191,8 @@ class Place:
     """The rows of those that serve the same."""
     alone: bool
     """Nobody else listens on the socket."""
+    grpc: str | None
+    """The address for gRPC, where it is spoken."""
 
 
 def run(listener: socket.socket, place: Place, settings: Settings) -> int:
@@ -245,6 +256,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         # Those that load models, or do not run any more, take no connections.
         others=lambda: [other.n_connections for other in beside if other.is_ready],
         leave=leave,
+        second=second(place.grpc, app, catalogue, settings, clock=time.monotonic),
     )
     # While the server runs, uvicorn sees to it that it is called.
     for number in (signal.SIGTERM, signal.SIGINT):

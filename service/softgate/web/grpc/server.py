@@ -1,0 +1,67 @@
+"""The listener of a worker for gRPC, on a port that all workers share."""
+
+import asyncio
+from collections.abc import Callable
+
+import grpc
+
+from softgate.errors import StartupFailed
+from softgate.policy.catalogue import Catalogue
+from softgate.settings import Settings
+from softgate.web.grpc.methods import Methods
+from softgate.web.grpc.service import Limits, Service
+from softgate.web.middleware import Edge
+
+# Of calls under way in a worker, of which each may have a message of the largest size half received.
+MOST_CALLS = 1024
+# A connection without a call for so long is told to go.
+IDLE_SECONDS = 300
+# A client that says nothing for so long is asked whether it is there, and has a third of that to say so.
+SILENT_SECONDS = 60
+# A worker that leaves answers for so long: those that were admitted in the same moment listen by then.
+OVERLAP_SECONDS = 0.2
+
+
+class Listener:
+    def __init__(
+        self, address: str, edge: Edge, catalogue: Catalogue, settings: Settings, *, clock: Callable[[], float]
+    ) -> None:
+        """`edge`: whose tokens and journal are those of this, too."""
+        self._address = address
+        self._settings = settings
+        limits = Limits(settings.max_headers, settings.body_seconds, settings.request_timeout_ms / 1000)
+        methods = Methods(catalogue, clock=clock)
+        self._service = Service(methods, journal=edge.journal, guard=edge.guard, limits=limits, clock=clock)
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises StartupFailed."""
+        server = grpc.aio.server(options=_options(self._settings), maximum_concurrent_rpcs=MOST_CALLS)
+        server.add_generic_rpc_handlers((self._service,))
+        try:
+            server.add_insecure_port(self._address)
+        except RuntimeError as exc:
+            raise StartupFailed(f"Cannot listen on {self._address} for gRPC.") from exc
+        await server.start()
+        self._server = server
+
+    async def stop(self) -> None:
+        """Take no more calls, and wait for the end of those under way as long as they have."""
+        if self._server is not None:
+            await asyncio.sleep(OVERLAP_SECONDS)
+            await self._server.stop(self._settings.grace_seconds - OVERLAP_SECONDS)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    milliseconds = 1000
+    return [
+        ("grpc.so_reuseport", 1),
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        # Between the two, gRPC refuses some by chance.
+        ("grpc.max_metadata_size", settings.max_header_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
+        ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * milliseconds)),
+        ("grpc.max_connection_idle_ms", IDLE_SECONDS * milliseconds),
+        ("grpc.keepalive_time_ms", SILENT_SECONDS * milliseconds),
+        ("grpc.keepalive_timeout_ms", SILENT_SECONDS * milliseconds // 3),
+    ]

@@ -1,0 +1,35 @@
+"""A worker's second listener, for gRPC: its library is imported only where there is one, and behind every fork."""
+
+from collections.abc import Callable
+from typing import Protocol as Interface
+
+from softgate.policy.catalogue import Catalogue
+from softgate.settings import Settings
+from softgate.web.middleware import Edge
+
+
+class Second(Interface):
+    async def start(self) -> None:
+        """Raises StartupFailed."""
+
+    async def stop(self) -> None:
+        """Returns when what was under way has ended."""
+
+
+class Absent:
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+def second(
+    address: str | None, edge: Edge, catalogue: Catalogue, settings: Settings, *, clock: Callable[[], float]
+) -> Second:
+    """`address`: None where there is none."""
+    if address is None:
+        return Absent()
+    from softgate.web.grpc.server import Listener  # noqa: PLC0415 - an extra, heavy, and lost in a fork
+
+    return Listener(address, edge, catalogue, settings, clock=clock)
