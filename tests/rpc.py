@@ -37,7 +37,7 @@ class Spoken:
 
     def future(self, message: Any, *, timeout: float = 30) -> Any:
         """A ModelInfer under way."""
-        return self.channel.unary_unary(f"{SERVICE}/ModelInfer")(message.SerializeToString(), timeout=timeout).future
+        return self.channel.unary_unary(f"{SERVICE}/ModelInfer").future(message.SerializeToString(), timeout=timeout)
 
 
 @contextmanager
