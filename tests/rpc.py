@@ -26,7 +26,7 @@ class Spoken:
     port: int
     channel: Any
 
-    def call(self, method: str, *, timeout: float = 30, metadata: Metadata = (), **fields: object) -> Any:
+    def call(self, method: str, *, timeout: float = 30, metadata: Metadata = (), **fields: Any) -> Any:
         """The method's answer; raises grpc.RpcError."""
         return self.send(method, MESSAGES[f"{method}Request"](**fields), timeout=timeout, metadata=metadata)
 

@@ -25,10 +25,10 @@ from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, Problem
 from softgate.web.head import Limits
-from softgate.web.journal import Journal
+from softgate.web.journal import CLIENT_GONE, Journal
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
-from softgate.web.middleware import CLIENT_GONE, REQUEST_ID_KEY, Edge
+from softgate.web.middleware import REQUEST_ID_KEY, Edge
 from softgate.web.orders import Orders
 from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.protocols.open_inference import control, repository
@@ -127,7 +127,7 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
     if parts.settings.admin:
         orders = Orders(parts.reloads, clock=parts.clock, limit=parts.settings.probe_seconds)
         api.include_router(admin.routes(parts.catalogue, orders))
-        api.include_router(repository.control_routes(parts.catalogue, orders, bodies))
+        api.include_router(repository.control_routes(repository.Control(parts.catalogue, orders), bodies))
     api.include_router(docs.routes(title="softgate"))
     _add_metrics(api, parts.exposition)
     _add_problems(api, parts.counts, list(protocols.values()))

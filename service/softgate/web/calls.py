@@ -43,7 +43,7 @@ def put(
     """The same for a request that is read; the times are those of the clock."""
 
     def failed() -> None:
-        call.classifier.monitor.failure(seconds=clock() - request.started)
+        call.classifier.monitor.failure(seconds=clock() - started)
 
     def settle(found: Part | BaseException) -> None:
         if isinstance(found, BaseException):

@@ -1,10 +1,8 @@
 """A worker's second listener, for gRPC: its library is imported only where there is one, and behind every fork."""
 
-from collections.abc import Callable
 from typing import Protocol as Interface
 
-from softgate.policy.catalogue import Catalogue
-from softgate.settings import Settings
+from softgate.web.app import Parts
 from softgate.web.middleware import Edge
 
 
@@ -24,12 +22,10 @@ class Absent:
         pass
 
 
-def second(
-    address: str | None, edge: Edge, catalogue: Catalogue, settings: Settings, *, clock: Callable[[], float]
-) -> Second:
+def second(address: str | None, edge: Edge, parts: Parts) -> Second:
     """`address`: None where there is none."""
     if address is None:
         return Absent()
     from softgate.web.grpc.server import Listener  # noqa: PLC0415 - an extra, heavy, and lost in a fork
 
-    return Listener(address, edge, catalogue, settings, clock=clock)
+    return Listener(address, edge, parts)

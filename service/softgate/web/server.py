@@ -224,21 +224,20 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         catalogue.leaving = True
         own_counts.leave()
 
-    app = create_app(
-        Parts(
-            catalogue=catalogue,
-            board=board,
-            exposition=Exposition(board, time.monotonic),
-            counts=own_counts,
-            settings=settings,
-            threads=threads(settings),
-            clock=time.monotonic,
-            reloads=place.reloads,
-            alone=place.alone,
-            admitted=lambda: own_counts.is_admitted or server.should_exit,
-            failed=failed,
-        )
+    parts = Parts(
+        catalogue=catalogue,
+        board=board,
+        exposition=Exposition(board, time.monotonic),
+        counts=own_counts,
+        settings=settings,
+        threads=threads(settings),
+        clock=time.monotonic,
+        reloads=place.reloads,
+        alone=place.alone,
+        admitted=lambda: own_counts.is_admitted or server.should_exit,
+        failed=failed,
     )
+    app = create_app(parts)
     beside = [web_counts(counts, worker=other) for other in place.beside]
     server = Server(
         uvicorn.Config(
@@ -256,7 +255,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         # Those that load models, or do not run any more, take no connections.
         others=lambda: [other.n_connections for other in beside if other.is_ready],
         leave=leave,
-        second=second(place.grpc, app, catalogue, settings, clock=time.monotonic),
+        second=second(place.grpc, app, parts),
     )
     # While the server runs, uvicorn sees to it that it is called.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""The messages, byte by byte: a tag is the field's number times 8, plus 0 for an integer, 1 for 8 bytes, 2 for a length."""
+"""The messages, byte by byte. A tag: 8 times a field's number, plus 0 for an integer, 1 for 8 bytes, 2 for a length."""
 
 import struct
 from typing import Any
@@ -89,6 +89,11 @@ WIRE: list[tuple[str, dict[str, Any], bytes]] = [
         b"\x0a\x10\x0a\x01m\x12\x011\x1a\x05READY\x22\x01r",
     ),
     ("RepositoryModelLoadRequest", {"name": "k", "model_name": "t"}, b"\x0a\x01k\x12\x01t"),
+    (
+        "RepositoryModelLoadRequest",
+        {"parameters": {"k": MESSAGES["ModelRepositoryParameter"]()}},
+        b"\x1a\x05\x0a\x01k\x12\x00",
+    ),
     ("RepositoryModelLoadResponse", {"model_name": "m", "is_loaded": True}, b"\x0a\x01m\x10\x01"),
     ("RepositoryModelUnloadRequest", {"name": "k", "model_name": "t"}, b"\x0a\x01k\x12\x01t"),
     ("RepositoryModelUnloadResponse", {"model_name": "m", "is_unloaded": True}, b"\x0a\x01m\x10\x01"),

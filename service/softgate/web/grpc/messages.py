@@ -96,9 +96,15 @@ _FIELDS: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "ModelIndex": {"name": (1, "string"), "version": (2, "string"), "state": (3, "string"), "reason": (4, "string")},
     # KServe's clients name the model in the first field and want to be told of it; Triton's name it in the second, the
     # first being a repository's, and pass over what they are told.
-    "RepositoryModelLoadRequest": {"name": (1, "string"), "model_name": (2, "string")},
+    "RepositoryModelLoadRequest": {
+        "name": (1, "string"),
+        "model_name": (2, "string"),
+        "parameters": (3, "map ModelRepositoryParameter"),
+    },
     "RepositoryModelLoadResponse": {"model_name": (1, "string"), "is_loaded": (2, "bool")},
     "RepositoryModelUnloadRequest": {"name": (1, "string"), "model_name": (2, "string")},
+    # Of a load the names of its parameters are all that is looked at.
+    "ModelRepositoryParameter": {},
     "RepositoryModelUnloadResponse": {"model_name": (1, "string"), "is_unloaded": (2, "bool")},
 }
 # All of whose fields are alternatives: at most one is there.

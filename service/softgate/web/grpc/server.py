@@ -1,16 +1,17 @@
 """The listener of a worker for gRPC, on a port that all workers share."""
 
 import asyncio
-from collections.abc import Callable
 
 import grpc
 
 from softgate.errors import StartupFailed
-from softgate.policy.catalogue import Catalogue
 from softgate.settings import Settings
+from softgate.web.app import Parts
 from softgate.web.grpc.methods import Methods
 from softgate.web.grpc.service import Limits, Service
 from softgate.web.middleware import Edge
+from softgate.web.orders import Orders
+from softgate.web.protocols.open_inference.repository import Control
 
 # Of calls under way in a worker, of which each may have a message of the largest size half received.
 MOST_CALLS = 1024
@@ -23,15 +24,19 @@ OVERLAP_SECONDS = 0.2
 
 
 class Listener:
-    def __init__(
-        self, address: str, edge: Edge, catalogue: Catalogue, settings: Settings, *, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, address: str, edge: Edge, parts: Parts) -> None:
         """`edge`: whose tokens and journal are those of this, too."""
         self._address = address
-        self._settings = settings
-        limits = Limits(settings.max_headers, settings.body_seconds, settings.request_timeout_ms / 1000)
-        methods = Methods(catalogue, clock=clock)
-        self._service = Service(methods, journal=edge.journal, guard=edge.guard, limits=limits, clock=clock)
+        self._settings = settings = parts.settings
+        orders = Orders(parts.reloads, clock=parts.clock, limit=settings.probe_seconds)
+        control = Control(parts.catalogue, orders) if settings.admin else None
+        self._service = Service(
+            Methods(parts.catalogue, control, clock=parts.clock),
+            journal=edge.journal,
+            guard=edge.guard,
+            limits=Limits(settings.max_headers, settings.body_seconds, settings.request_timeout_ms / 1000),
+            clock=parts.clock,
+        )
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
