@@ -23,9 +23,9 @@ ERRORS = 'softgate_errors_total{code="%s"}'
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spoken]:
     port = free_port()
-    variables = {"SOFTGATE_GRPC_PORT": str(port), "SOFTGATE_REQUEST_TIMEOUT_MS": "1500"}
     folder = tmp_path_factory.mktemp("models") / "paced"
-    with paced(folder, **variables) as server, connected(port) as channel:
+    own = paced(folder, SOFTGATE_GRPC_PORT=str(port), SOFTGATE_REQUEST_TIMEOUT_MS="1500")
+    with own as server, connected(port) as channel:
         yield Spoken(server, port, channel)
 
 

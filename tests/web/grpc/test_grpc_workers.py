@@ -205,7 +205,7 @@ def test_a_server_that_takes_over_the_socket_shares_the_port(folder: Path) -> No
 
 def listening(port: int) -> int:
     """Sockets that listen there."""
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    lines = [line.split() for line in Path("/proc/net/tcp6").read_text().splitlines()[1:]]
     return sum(line[1].endswith(f":{port:04X}") and line[3] == "0A" for line in lines)
 
 

@@ -7,6 +7,7 @@ from softgate.errors import NotReady, UnsupportedExtension
 from softgate.policy.catalogue import Catalogue
 from softgate.web import calls
 from softgate.web.grpc import inference
+from softgate.web.grpc.departure import Departure
 from softgate.web.grpc.messages import MESSAGES
 from softgate.web.protocols.open_inference import metadata
 from softgate.web.protocols.open_inference.inference import find
@@ -25,10 +26,13 @@ class Asked(NamedTuple):
 
 
 class Methods:
-    def __init__(self, catalogue: Catalogue, control: Control | None, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, control: Control | None, departure: Departure, *, clock: Callable[[], float]
+    ) -> None:
         """`control`: None where models may not be loaded and unloaded."""
         self._catalogue = catalogue
         self._control = control
+        self._departure = departure
         self._clock = clock
 
     async def server_live(self, asked: Asked) -> Answer:
@@ -68,12 +72,14 @@ class Methods:
         """Raises UnsupportedExtension, UnknownModel and ReloadFailed."""
         model = _controlled(asked.message)
         await self._controls().load(model, asked.message.parameters)
+        await self._departure.exchanged(self._catalogue)
         return _answer("RepositoryModelLoadResponse", model_name=model, is_loaded=True)
 
     async def unload(self, asked: Asked) -> Answer:
         """Raises UnsupportedExtension, UnknownModel and ReloadFailed."""
         model = _controlled(asked.message)
         await self._controls().unload(model)
+        await self._departure.exchanged(self._catalogue)
         return _answer("RepositoryModelUnloadResponse", model_name=model, is_unloaded=True)
 
     def _controls(self) -> Control:

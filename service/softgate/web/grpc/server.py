@@ -7,6 +7,7 @@ import grpc
 from softgate.errors import StartupFailed
 from softgate.settings import Settings
 from softgate.web.app import Parts
+from softgate.web.grpc.departure import Departure
 from softgate.web.grpc.methods import Methods
 from softgate.web.grpc.service import Limits, Service
 from softgate.web.middleware import Edge
@@ -21,6 +22,8 @@ IDLE_SECONDS = 300
 SILENT_SECONDS = 60
 # A worker that leaves answers for so long: those that were admitted in the same moment listen by then.
 OVERLAP_SECONDS = 0.2
+# Then answers are held for so long, and once more: see `Departure`.
+HOLD_SECONDS = 0.05
 
 
 class Listener:
@@ -28,10 +31,12 @@ class Listener:
         """`edge`: whose tokens and journal are those of this, too."""
         self._address = address
         self._settings = settings = parts.settings
+        self._departure = Departure()
         orders = Orders(parts.reloads, clock=parts.clock, limit=settings.probe_seconds)
         control = Control(parts.catalogue, orders) if settings.admin else None
         self._service = Service(
-            Methods(parts.catalogue, control, clock=parts.clock),
+            Methods(parts.catalogue, control, self._departure, clock=parts.clock),
+            self._departure,
             journal=edge.journal,
             guard=edge.guard,
             limits=Limits(settings.max_headers, settings.body_seconds, settings.request_timeout_ms / 1000),
@@ -52,9 +57,15 @@ class Listener:
 
     async def stop(self) -> None:
         """Take no more calls, and wait for the end of those under way as long as they have."""
-        if self._server is not None:
-            await asyncio.sleep(OVERLAP_SECONDS)
-            await self._server.stop(self._settings.grace_seconds - OVERLAP_SECONDS)
+        if self._server is None:
+            return
+        await asyncio.sleep(OVERLAP_SECONDS)
+        self._departure.hold()
+        await asyncio.sleep(HOLD_SECONDS)
+        stopping = asyncio.create_task(self._server.stop(self._settings.grace_seconds - OVERLAP_SECONDS))
+        await asyncio.sleep(HOLD_SECONDS)
+        self._departure.release()
+        await stopping
 
 
 def _options(settings: Settings) -> list[tuple[str, int]]:

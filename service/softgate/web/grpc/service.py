@@ -28,6 +28,7 @@ from softgate.errors import (
 from softgate.web import errors
 from softgate.web.auth import Guard, authorization, check_model
 from softgate.web.errors import Problem
+from softgate.web.grpc.departure import Departure
 from softgate.web.grpc.messages import MESSAGES, PACKAGE
 from softgate.web.grpc.methods import METHODS, Asked, Method, Methods
 from softgate.web.head import Headers, header
@@ -82,10 +83,18 @@ class Service:
     """gRPC asks it for the handler of a path."""
 
     def __init__(
-        self, methods: Methods, *, journal: Journal, guard: Guard | None, limits: Limits, clock: Callable[[], float]
+        self,
+        methods: Methods,
+        departure: Departure,
+        *,
+        journal: Journal,
+        guard: Guard | None,
+        limits: Limits,
+        clock: Callable[[], float],
     ) -> None:
         """`guard`: None where nobody is asked for a token."""
         self._methods = methods
+        self._departure = departure
         self._journal = journal
         self._guard = guard
         self._limits = limits
@@ -112,6 +121,7 @@ class Service:
         rpc = Rpc(path, context.peer(), request_id_of(header(headers, b"x-request-id")), started)
         try:
             answer = await answering(context, headers, started)
+            await self._departure.answer()
             if answer.cause is not None:
                 self._journal.noted(answer.cause, rpc.request_id)
         except asyncio.CancelledError:
