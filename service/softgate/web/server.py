@@ -255,7 +255,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         # Those that load models, or do not run any more, take no connections.
         others=lambda: [other.n_connections for other in beside if other.is_ready],
         leave=leave,
-        second=second(place.grpc, app, parts),
+        second=second(place.grpc, app, parts, beside=beside),
     )
     # While the server runs, uvicorn sees to it that it is called.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,7 @@
 """The listener of a worker for gRPC, on a port that all workers share."""
 
 import asyncio
+from collections.abc import Sequence
 
 import grpc
 
@@ -10,6 +11,7 @@ from softgate.web.app import Parts
 from softgate.web.grpc.departure import Departure
 from softgate.web.grpc.methods import Methods
 from softgate.web.grpc.service import Limits, Service
+from softgate.web.metrics.layout import WebCounts
 from softgate.web.middleware import Edge
 from softgate.web.orders import Orders
 from softgate.web.protocols.open_inference.repository import Control
@@ -22,16 +24,17 @@ IDLE_SECONDS = 300
 SILENT_SECONDS = 60
 # A worker that leaves answers for so long: those that were admitted in the same moment listen by then.
 OVERLAP_SECONDS = 0.2
-# Then answers are held for so long, and once more: see `Departure`.
-HOLD_SECONDS = 0.05
+# For clients to be told to go elsewhere.
+PARTING_SECONDS = 0.05
 
 
 class Listener:
-    def __init__(self, address: str, edge: Edge, parts: Parts) -> None:
-        """`edge`: whose tokens and journal are those of this, too."""
+    def __init__(self, address: str, edge: Edge, parts: Parts, *, beside: Sequence[WebCounts]) -> None:
+        """`edge`: whose tokens and journal are those of this, too; `beside`: of those that leave when this does."""
         self._address = address
         self._settings = settings = parts.settings
-        self._departure = Departure()
+        self._counts = parts.counts
+        self._departure = Departure(beside)
         orders = Orders(parts.reloads, clock=parts.clock, limit=settings.probe_seconds)
         control = Control(parts.catalogue, orders) if settings.admin else None
         self._service = Service(
@@ -54,16 +57,17 @@ class Listener:
             raise StartupFailed(f"Cannot listen on {self._address} for gRPC.") from exc
         await server.start()
         self._server = server
+        self._counts.take_calls(takes=True)
 
     async def stop(self) -> None:
         """Take no more calls, and wait for the end of those under way as long as they have."""
         if self._server is None:
             return
         await asyncio.sleep(OVERLAP_SECONDS)
-        self._departure.hold()
-        await asyncio.sleep(HOLD_SECONDS)
+        await self._departure.hold()
         stopping = asyncio.create_task(self._server.stop(self._settings.grace_seconds - OVERLAP_SECONDS))
-        await asyncio.sleep(HOLD_SECONDS)
+        await asyncio.sleep(PARTING_SECONDS)
+        self._counts.take_calls(takes=False)
         self._departure.release()
         await stopping
 

@@ -117,6 +117,7 @@ class Service:
     async def _serve(
         self, path: str, answering: Callable[[Any, Headers, float], Awaitable[Answer]], _: Any, context: Any
     ) -> bytes:
+        self._departure.came()
         headers, started = _headers(context.invocation_metadata()), self._clock()
         rpc = Rpc(path, context.peer(), request_id_of(header(headers, b"x-request-id")), started)
         try:
