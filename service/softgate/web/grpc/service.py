@@ -134,8 +134,10 @@ class Service:
             self._ended(rpc, answer.status)
             context.set_trailing_metadata(((REQUEST_ID_KEY, rpc.request_id),))
             return answer.body
-        self._ended(rpc, _status(problem))
-        told = ((REQUEST_ID_KEY, rpc.request_id), (CODE_KEY, problem.code))
+        status = _status(problem)
+        self._ended(rpc, status)
+        more = ((name.decode(), value.decode()) for name, value in errors.more_headers(status))
+        told = ((REQUEST_ID_KEY, rpc.request_id), (CODE_KEY, problem.code), *more)
         await context.abort(_code(problem), problem.detail, told)
         raise AssertionError("It raises what ends the call.")
 
