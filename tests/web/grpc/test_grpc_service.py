@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from graphs import flat, linear, write_model
+from memory import peak_mib
 from rpc import SERVICE, Spoken, asking, connected, refused, spoken, tensors, texts
 from softgate.web.grpc.messages import MESSAGES
 from web.conftest import write_models
@@ -280,6 +281,18 @@ def test_a_message_above_the_limit_is_refused_whether_compressed_or_not(running:
 
         assert refusal.status == Status.RESOURCE_EXHAUSTED
     assert running.call("ServerLive").live
+
+
+def test_a_small_message_that_inflates_takes_no_memory(tmp_path: Path) -> None:
+    with spoken(write_models(tmp_path)) as found:
+        call = found.channel.unary_unary(f"{SERVICE}/ModelInfer")
+        before = peak_mib(found.server.process.pid)
+        for _ in range(4):
+            with refused() as refusal:
+                call(b"\0" * (200 * 2**20), timeout=30, compression=grpc.Compression.Gzip)
+            assert refusal.status == Status.RESOURCE_EXHAUSTED
+
+        assert peak_mib(found.server.process.pid) - before < 50
 
 
 def test_a_compressed_message_is_understood(running: Spoken) -> None:
