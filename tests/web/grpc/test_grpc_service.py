@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from graphs import flat, linear, write_model
 from memory import peak_mib
+from processes import until
 from rpc import SERVICE, Spoken, asking, connected, refused, spoken, tensors, texts
 from softgate.web.grpc.messages import MESSAGES
 from web.conftest import write_models
@@ -274,12 +275,15 @@ def test_a_method_that_is_not_there(running: Spoken, path: str) -> None:
 
 
 def test_a_message_above_the_limit_is_refused_whether_compressed_or_not(running: Spoken) -> None:
-    call = running.channel.unary_unary(f"{SERVICE}/ModelInfer")
+    call, before = running.channel.unary_unary(f"{SERVICE}/ModelInfer"), running.server.metrics()
     for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip, grpc.Compression.Deflate):
         with refused() as refusal:
             call(b"\0" * (MAX_BODY_BYTES + 1), timeout=30, compression=compression)
 
         assert refusal.status == Status.RESOURCE_EXHAUSTED
+    # It is the library that refuses it: the service only sees that it is not to answer.
+    gone = 'softgate_http_responses_total{status="499"}'
+    until(lambda: running.server.metrics()[gone] == before[gone] + 3, seconds=10)
     assert running.call("ServerLive").live
 
 

@@ -54,6 +54,8 @@ CODES: Mapping[int, grpc.StatusCode] = {
 # Where a client finds what HTTP answers in a header and in the body of an error.
 REQUEST_ID_KEY = "x-request-id"
 CODE_KEY = "softgate-code"
+# For gRPC to say that it has refused a message.
+REFUSAL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,8 @@ class Service:
         except TimeoutError as exc:
             raise RequestTimeout("Expected the end of the message in time.") from exc
         if content is grpc.aio.EOF:
+            # Where gRPC has refused the message itself, as too large, this call is about to be cancelled.
+            await asyncio.sleep(REFUSAL_SECONDS)
             raise MalformedBody(f"Expected a {method.request}; got no message.")
         try:
             return MESSAGES[method.request].FromString(content)
