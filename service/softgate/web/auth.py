@@ -139,7 +139,7 @@ def check_address(host: str, settings: Settings) -> None:
 
 
 def _resolved(host: str) -> str:
-    """The address that `server.bind` takes."""
+    """The address that `sockets.bind` takes."""
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as exc:

@@ -8,14 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from softgate.errors import SoftgateError, StartupFailed
+from softgate.errors import SoftgateError
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.runtime.quota import usable_cpus
@@ -32,7 +31,6 @@ from softgate.web.sweeper import Sweeper
 
 logger = logging.getLogger("softgate.web")
 
-BACKLOG = 2048
 # Ticks of uvicorn's, ten a second, between looks for clients that take too long.
 TICKS_PER_LOOK = 5
 LOOK_SECONDS = 0.1
@@ -42,57 +40,9 @@ EXTRA_GRACE_SECONDS = 2
 EXIT_STARTUP_FAILED = 3
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """
-    A listening socket. Raises StartupFailed.
-
-    With the protocol named: a socket made without it reports 0, and asyncio then leaves TCP_NODELAY off, which costs
-    44 ms on every keep-alive request.
-    """
-    with ExitStack() as stack:
-        try:
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except (OSError, UnicodeError) as exc:
-            raise StartupFailed(f"Cannot listen on {host}:{port}: {getattr(exc, 'strerror', None) or exc}.") from exc
-        stack.pop_all()
-    listener.setblocking(False)
-    return listener
-
-
-def adopt(descriptor: int) -> socket.socket:
-    """
-    The listening socket that whoever started us hands over under this descriptor. Raises StartupFailed.
-
-    With its protocol named, for the reason that `bind` gives.
-    """
-    try:
-        found = socket.socket(fileno=descriptor)
-    except OSError as exc:
-        raise StartupFailed(f"File descriptor {descriptor}: cannot listen on it: {exc.strerror}.") from exc
-    is_tcp = found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
-    if not is_tcp or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        found.detach()
-        raise StartupFailed(f"File descriptor {descriptor}: expected a TCP socket that listens; got {found!r}.")
-    listener = socket.socket(found.family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=found.detach())
-    # Programs that we start have no business with it.
-    listener.set_inheritable(False)
-    listener.setblocking(False)
-    return listener
-
-
 def threads(settings: Settings) -> int:
     """Most threads per graph, in each worker."""
     return settings.threads or max(1, usable_cpus() // settings.workers)
-
-
-def url(listener: socket.socket) -> str:
-    """Where a client finds the server."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
 class Server(uvicorn.Server):

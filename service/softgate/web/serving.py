@@ -18,9 +18,9 @@ from softgate.web import logs, ops, server
 from softgate.web.children import Children
 from softgate.web.crew import Crew, Generation
 from softgate.web.exchange import GENERATIONS, ROOM, Exchange
-from softgate.web.grpc import port
 from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.reloads import Reloads
+from softgate.web.sockets import address, url
 from softgate.web.supervisor import Supervisor
 from softgate.web.watcher import Watcher
 
@@ -44,7 +44,7 @@ class Sockets:
 
     @property
     def grpc_address(self) -> str | None:
-        return None if self.grpc is None else port.address(self.grpc)
+        return None if self.grpc is None else address(self.grpc)
 
 
 def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, folder: Path) -> int:
@@ -65,7 +65,7 @@ def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, fo
     told.follow(board)
     watcher = Watcher(board, settings.state_dir)
     also = {} if sockets.grpc is None else {"grpc": sockets.grpc_address}
-    logger.info("listening", extra={"url": server.url(sockets.main), **also})
+    logger.info("listening", extra={"url": url(sockets.main), **also})
     try:
         if not settings.supervised:
             watcher.start()
