@@ -126,3 +126,17 @@ def strings(content: bytes) -> NDArray[np.object_]:
         found.append(content[start + 4 : end])
         start = end
     return np.array(found, dtype=object)
+
+
+def typed(model: str, datatype: str, shape: list[int], *, name: str = "features", **contents: Any) -> Any:
+    """A ModelInfer request for one tensor, its elements typed."""
+    tensor = MESSAGES["InferInputTensor"](
+        name=name, datatype=datatype, shape=shape, contents=MESSAGES["InferTensorContents"](**contents)
+    )
+    return MESSAGES["ModelInferRequest"](model_name=model, inputs=[tensor])
+
+
+def outputs(*names: str, **parameters: int) -> list[Any]:
+    """Of a request, those asked for."""
+    said = {name: MESSAGES["InferParameter"](int64_param=value) for name, value in parameters.items()}
+    return [MESSAGES["InferRequestedOutputTensor"](name=name, parameters=said) for name in names]
