@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from softgate.errors import MalformedBody, ShapeMismatch, UnsupportedExtension
+from softgate.errors import MalformedBody, ShapeMismatch
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import Classifier
 from softgate.runtime.inputs import numbers
@@ -17,6 +17,7 @@ from softgate.web.protocols.open_inference.inference import (
     Inference,
     Sent,
     find,
+    no_shared_memory,
     output_parameters,
     parameters,
     rows,
@@ -139,6 +140,6 @@ def _values(said: Mapping[str, Any]) -> Mapping[str, object]:
     if not said:
         return {}
     if _SHARED_MEMORY in said:
-        raise UnsupportedExtension("Expected tensors in the request and in its answer; there is no shared memory.")
+        raise no_shared_memory()
     chosen = {name: each.WhichOneof(_CHOICE) for name, each in said.items()}
     return {name: getattr(said[name], choice) for name, choice in chosen.items() if choice is not None}

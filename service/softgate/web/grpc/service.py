@@ -16,13 +16,11 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from softgate.errors import (
-    BodyTooLarge,
     DeadlineExceeded,
     HeadersTooLarge,
     MalformedBody,
     Overloaded,
     RequestTimeout,
-    TooManyRows,
     UnsupportedExtension,
 )
 from softgate.web import errors
@@ -33,6 +31,7 @@ from softgate.web.grpc.messages import MESSAGES, PACKAGE
 from softgate.web.grpc.methods import METHODS, Asked, Method, Methods
 from softgate.web.head import Headers, header
 from softgate.web.journal import CLIENT_GONE, Journal, request_id_of
+from softgate.web.protocols.open_inference.inference import status
 from softgate.web.protocols.protocol import Answer
 from softgate.web.tokens import Token
 
@@ -136,9 +135,9 @@ class Service:
             self._ended(rpc, answer.status)
             context.set_trailing_metadata(((REQUEST_ID_KEY, rpc.request_id),))
             return answer.body
-        status = _status(problem)
-        self._ended(rpc, status)
-        more = ((name.decode(), value.decode()) for name, value in errors.more_headers(status))
+        told_over_http = status(problem)
+        self._ended(rpc, told_over_http)
+        more = ((name.decode(), value.decode()) for name, value in errors.more_headers(told_over_http))
         told = ((REQUEST_ID_KEY, rpc.request_id), (CODE_KEY, problem.code), *more)
         await context.abort(_code(problem), problem.detail, told)
         raise AssertionError("It raises what ends the call.")
@@ -182,11 +181,11 @@ class Service:
 
     def _left(self, rpc: Rpc, *, is_late: bool) -> None:
         """Nobody waits for the answer any more."""
-        status = CLIENT_GONE
         if is_late:
             late = DeadlineExceeded("Expected to be answered before the call's deadline.")
-            status = self._journal.noted(late, rpc.request_id).status
-        self._ended(rpc, status)
+            self._ended(rpc, self._journal.noted(late, rpc.request_id).status)
+        else:
+            self._ended(rpc, CLIENT_GONE)
 
     def _ended(self, rpc: Rpc, status: int) -> None:
         self._journal.answered(status)
@@ -197,12 +196,7 @@ def _headers(metadata: Sequence[tuple[str, str | bytes]]) -> Headers:
     return [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in metadata]
 
 
-def _status(problem: Problem) -> int:
-    """Over HTTP the protocol's own."""
-    return errors.STATUS[BodyTooLarge] if problem.code == TooManyRows.code else problem.status
-
-
 def _code(problem: Problem) -> grpc.StatusCode:
     # Of UNAVAILABLE clients try again at once, of their own accord: it is no answer to too many of them.
     overloaded = problem.code == Overloaded.code
-    return CODES.get(429 if overloaded else _status(problem), grpc.StatusCode.INTERNAL)
+    return CODES.get(429 if overloaded else status(problem), grpc.StatusCode.INTERNAL)
