@@ -56,8 +56,8 @@ pictures: .venv/dev  ## tell the story of docs/monitoring.md to a real server an
 	$(BIN)/python tests/deploy/draw_story.py
 
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
-	$(COMPILE) --extra text --extra image --extra report --extra build --output-file requirements.txt
-	$(COMPILE) --extra text --extra image --extra report --extra build --extra client --extra test --extra lint \
+	$(COMPILE) --extra text --extra image --extra grpc --extra report --extra build --output-file requirements.txt
+	$(COMPILE) --extra text --extra image --extra grpc --extra report --extra build --extra client --extra test --extra lint \
 		--extra lock --constraint requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) --extra exporters --constraint requirements-dev.txt --no-emit-package torch \
 		--output-file requirements-exporters.txt

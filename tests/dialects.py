@@ -10,11 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+import grpc
 import httpx2
 import numpy as np
 
 from servers import Served
 from softgate.web.errors import PROBLEM_JSON
+from softgate.web.grpc.messages import MESSAGES
 
 NUMBERS, TEXTS = "numbers", "texts"
 LABELS = ("transfer", "balance", "weather", "joke")
@@ -204,6 +206,52 @@ class OpenInferenceBinary(OpenInference):
         return told_rows(probabilities, strings(outputs["label"]), strings(outputs["decision"]))
 
 
+class OpenInferenceGrpc:
+    """The same over gRPC, its tensors raw."""
+
+    kinds: Collection[str] = (NUMBERS, TEXTS)
+    counted = True
+    statuses: Mapping[str, object] = {
+        "good": grpc.StatusCode.OK,
+        **dict.fromkeys(("bad shape", "bad dtype", "NaN"), grpc.StatusCode.INVALID_ARGUMENT),
+        **dict.fromkeys(("too many rows", "overloaded"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        "unknown model": grpc.StatusCode.NOT_FOUND,
+        "unauthorised": grpc.StatusCode.UNAUTHENTICATED,
+        "forbidden": grpc.StatusCode.PERMISSION_DENIED,
+        "not ready": grpc.StatusCode.UNAVAILABLE,
+        "deadline": grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
+
+    def ask(self, server: Served, question: Question) -> Reply:
+        request = MESSAGES["ModelInferRequest"](
+            model_name=question.model,
+            inputs=[MESSAGES["InferInputTensor"](**tensor(question.rows))],
+            raw_input_contents=[as_bytes(question.rows)],
+        )
+        if question.timeout_ms is not None:
+            request.parameters["timeout"].int64_param = question.timeout_ms * 1000
+        metadata = [] if question.token is None else [("authorization", f"Bearer {question.token}")]
+        with grpc.insecure_channel(server.grpc) as channel:
+            call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+            # A server that has just been started listens in a moment.
+            under_way = call.future(request.SerializeToString(), timeout=30, metadata=metadata, wait_for_ready=True)
+            said = {name: str(value) for name, value in under_way.trailing_metadata()}
+        assert said["x-request-id"]
+        good = under_way.code() == grpc.StatusCode.OK
+        return Reply(under_way.code(), said, under_way.result() if good else under_way.details())
+
+    def rows(self, reply: Reply) -> Sequence[Row]:
+        told = MESSAGES["ModelInferResponse"].FromString(reply.content)
+        names = [output.name for output in told.outputs]
+        outputs = dict(zip(names, told.raw_output_contents, strict=True))
+        probabilities = np.frombuffer(outputs["probabilities"]).tolist()
+        return told_rows(probabilities, strings(outputs["label"]), strings(outputs["decision"]))
+
+    def error(self, reply: Reply) -> str:
+        assert reply.headers["softgate-code"]
+        return str(reply.content)
+
+
 def tensor(rows: Sequence[Any]) -> dict[str, Any]:
     """The name, datatype and shape of rows as one tensor of the toy models: by what a row is, fit or not."""
     first = rows[0] if rows else ""
@@ -340,4 +388,5 @@ DIALECTS: Mapping[str, Dialect] = {
     "hugging_face": HuggingFace(),
     "text_embeddings": TextEmbeddings(),
     "rasa": Rasa(),
+    "open_inference, gRPC": OpenInferenceGrpc(),
 }

@@ -19,6 +19,8 @@ class Served:
     url: str
     started: "Started"
     client: httpx2.Client
+    grpc: str = ""
+    """Its address for gRPC, where it has one."""
 
     @property
     def process(self) -> "subprocess.Popen[str]":
@@ -100,8 +102,8 @@ def served(
     """A ready server of `folder`. Its log is read up to the last worker's `ready`, and then no more."""
     line = command("serve", folder, "--port", 0, "--workers", workers, *options)
     with started(line, variables=variables) as server:
-        url = server.read_until("listening")["url"]
+        listening = server.read_until("listening")
         for _ in range(workers):
             server.read_until("ready")
-        with httpx2.Client(base_url=url, timeout=30) as client:
-            yield Served(url, server, client)
+        with httpx2.Client(base_url=listening["url"], timeout=30) as client:
+            yield Served(listening["url"], server, client, listening.get("grpc", ""))

@@ -38,7 +38,18 @@ ALLOWED = {
     # uvicorn: the bare answer that a benchmark compares with.
     "workbench": {"numpy", "onnx", "matplotlib", "uvicorn"},
     "settings": {"pydantic", "pydantic_settings"},
-    "web": {"numpy", "fastapi", "starlette", "pydantic", "uvicorn", "httptools", "msgspec", "orjson"},
+    "web": {
+        "numpy",
+        "fastapi",
+        "starlette",
+        "pydantic",
+        "uvicorn",
+        "httptools",
+        "msgspec",
+        "orjson",
+        "grpc",
+        "google.protobuf",
+    },
     # rich: a progress bar.
     "client": {"httpx2", "msgspec", "rich"},
     "commands": {"numpy", "rich", "msgspec"},

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         int, Field(ge=0, le=65535, description="port for /livez, /readyz and /metrics alone; 0: none")
     ] = 0
     ops_host: Annotated[str, Field(description="address of that port")] = "127.0.0.1"
+    grpc_port: Annotated[
+        int, Field(ge=0, le=65535, description="port for the Open Inference Protocol over gRPC; 0: none")
+    ] = 0
     admin: Annotated[bool, Field(description="whether models may be reloaded over HTTP: /admin")] = False
     watch_seconds: Annotated[
         float, Field(ge=0, description="how often the model folder is looked at, to reload what changed; 0: never")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from graphs import linear, logarithm, picky, write_model, write_text_model
+from processes import free_port
 from servers import Served, served
 
 
@@ -25,5 +26,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(models: Path) -> Iterator[Served]:
-    with served(models, variables={"SOFTGATE_MAX_BODY_BYTES": "200000", "SOFTGATE_MAX_ROWS": "100"}) as running:
+    limits = {"SOFTGATE_MAX_BODY_BYTES": "200000", "SOFTGATE_MAX_ROWS": "100"}
+    with served(models, variables={**limits, "SOFTGATE_GRPC_PORT": str(free_port())}) as running:
         yield running

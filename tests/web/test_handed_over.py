@@ -15,7 +15,7 @@ from graphs import write_text_model
 from processes import children
 from servers import command, environment, started
 from softgate.errors import StartupFailed
-from softgate.web.server import adopt, bind
+from softgate.web.sockets import adopt, bind
 
 PIDFD_GETFD = 438
 # Only the process itself knows its id before it becomes the server.

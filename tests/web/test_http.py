@@ -22,6 +22,7 @@ from softgate.runtime.repository import read_bundle
 from softgate.web import errors
 from softgate.web.bulk import Bulk
 from softgate.web.errors import Problem
+from softgate.web.journal import Journal
 from softgate.web.metrics.layout import WEB, WebCounts, layout
 from softgate.web.middleware import Edge
 from softgate.web.protocols import Answer, Call, Protocol, Request
@@ -253,8 +254,7 @@ class Scene:
             clock=clock,
             max_body_bytes=1000,
             request_timeout_ms=1000,
-            overload_status=429,
-            access_log="none",
+            journal=Journal(web, clock=clock, overload_status=429, access_log="none"),
         )
         self.written: list[Answer] = []
 

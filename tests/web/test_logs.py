@@ -13,7 +13,7 @@ import pytest
 from graphs import picky, write_model, write_text_model
 from servers import command, environment, served, started
 from softgate.web.logs import MAX_LINE_BYTES, JsonFormatter, LineHandler, TextFormatter
-from softgate.web.server import bind
+from softgate.web.sockets import bind
 
 SECRET = "hunter2"
 

@@ -22,7 +22,8 @@ from hostile import bomb_when_run, endless_loop
 from processes import children, running, until
 from servers import Served, command, environment, served, started
 from softgate.errors import StartupFailed
-from softgate.web.server import EXIT_STARTUP_FAILED, bind, url
+from softgate.web.server import EXIT_STARTUP_FAILED
+from softgate.web.sockets import bind, url
 
 REQUESTS = 'softgate_requests_total{calibration="",model="toy",version="1"}'
 STARTS = "softgate_worker_starts_total"

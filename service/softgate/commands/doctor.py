@@ -18,7 +18,7 @@ from softgate.errors import SoftgateError, StartupFailed
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import CARD, find_bundles, read_bundle
 from softgate.settings import PREFIX, Settings, Stated, read_settings, stated, unknown_variables
-from softgate.web import auth, server
+from softgate.web import auth, server, sockets
 from softgate.web.nodelay import has_nodelay
 from softgate.web.tokens import Token, read_tokens
 from softgate.workbench.answers import FAILED, OK, WARNING, Line
@@ -83,8 +83,8 @@ def _settings(found: Sequence[Stated]) -> Iterator[Line]:
 
 def _port(settings: Settings) -> Line:
     try:
-        with server.bind(settings.host, settings.port) as listener:
-            address = server.url(listener)
+        with sockets.bind(settings.host, settings.port) as listener:
+            address = sockets.url(listener)
     except StartupFailed as exc:
         return Line("port", FAILED, str(exc), "Stop what listens there, or choose others: --host, --port.")
     return Line("port", OK, f"{address} is free." if settings.port else f"Any free one: {address} now, say.")

@@ -14,8 +14,9 @@ from softgate.runtime.pinned import verify
 from softgate.runtime.probe import probe
 from softgate.runtime.repository import find_bundles
 from softgate.settings import handed_over, read_settings
-from softgate.web import auth, server
+from softgate.web import auth
 from softgate.web.serving import Sockets, serve
+from softgate.web.sockets import adopt, bind, held, url
 
 
 def run(folder: Path, *, descriptor: int | None, **given: object) -> int:
@@ -34,14 +35,17 @@ def run(folder: Path, *, descriptor: int | None, **given: object) -> int:
     with ExitStack() as stack:
         if descriptor is None:
             auth.check_address(settings.host, settings)
-            listener = stack.enter_context(server.bind(settings.host, settings.port))
+            listener = stack.enter_context(bind(settings.host, settings.port))
         else:
-            listener = stack.enter_context(server.adopt(descriptor))
+            listener = stack.enter_context(adopt(descriptor))
             auth.check_address(listener.getsockname()[0], settings)
-        ops = stack.enter_context(server.bind(settings.ops_host, settings.ops_port)) if settings.ops_port else None
+        ops = stack.enter_context(bind(settings.ops_host, settings.ops_port)) if settings.ops_port else None
+        shared = descriptor is not None
+        host = listener.getsockname()[0]
+        grpc = stack.enter_context(held(host, settings.grpc_port, shared=shared)) if settings.grpc_port else None
         if sys.stdout.isatty():
-            _greet(server.url(listener), bundles[0].name, kind=bundles[0].card.input.kind)
-        sockets = Sockets(listener, ops, taken_over=descriptor is not None)
+            _greet(url(listener), bundles[0].name, kind=bundles[0].card.input.kind)
+        sockets = Sockets(listener, ops, grpc, taken_over=shared)
         return serve(sockets, bundles, settings, folder=folder)
 
 

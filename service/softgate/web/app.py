@@ -25,9 +25,10 @@ from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.errors import HTTP_CODES, HTTP_DETAILS, Problem
 from softgate.web.head import Limits
+from softgate.web.journal import CLIENT_GONE, Journal
 from softgate.web.metrics.exposition import CONTENT_TYPE, Exposition
 from softgate.web.metrics.layout import WebCounts
-from softgate.web.middleware import CLIENT_GONE, REQUEST_ID_KEY, Edge
+from softgate.web.middleware import REQUEST_ID_KEY, Edge
 from softgate.web.orders import Orders
 from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.protocols.open_inference import control, repository
@@ -88,8 +89,12 @@ def create_app(parts: Parts) -> Edge:
         clock=parts.clock,
         max_body_bytes=settings.max_body_bytes,
         request_timeout_ms=settings.request_timeout_ms,
-        overload_status=int(settings.overload_status),
-        access_log=settings.access_log,
+        journal=Journal(
+            parts.counts,
+            clock=parts.clock,
+            overload_status=int(settings.overload_status),
+            access_log=settings.access_log,
+        ),
         guard=None if settings.tokens_file is None else Guard(settings.tokens_file, parts.counts.tokens_failures),
         limits=Limits(
             max_header_bytes=settings.max_header_bytes,
@@ -122,7 +127,7 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
     if parts.settings.admin:
         orders = Orders(parts.reloads, clock=parts.clock, limit=parts.settings.probe_seconds)
         api.include_router(admin.routes(parts.catalogue, orders))
-        api.include_router(repository.control_routes(parts.catalogue, orders, bodies))
+        api.include_router(repository.control_routes(repository.Control(parts.catalogue, orders), bodies))
     api.include_router(docs.routes(title="softgate"))
     _add_metrics(api, parts.exposition)
     _add_problems(api, parts.counts, list(protocols.values()))

@@ -48,22 +48,26 @@ class Guard:
 
     def admit(self, method: str, path: str, route: Route | None, headers: Headers, now: float) -> None:
         """Raises Unauthenticated or Forbidden. `now`: of a clock that does not go back, in seconds."""
+        if route is None and (method, path) in OPEN:
+            return
+        scope, model = needed(method, path) if route is None else ("predict", route.model)
+        check_model(self.token(scope, authorization(headers), now), model)
+
+    def token(self, scope: str, shown: bytes, now: float) -> Token:
+        """
+        The token that is shown, which is good for the scope. Raises Unauthenticated or Forbidden.
+
+        `shown`: what follows `Authorization: `. Whether the token is good for a model, `check_model` says.
+        """
         if now >= self._look_again:
             self._look_again = now + LOOK_SECONDS
             self._look()
-        if route is not None:
-            scope, model = "predict", route.model
-        elif (method, path) in OPEN:
-            return
-        else:
-            scope, model = needed(method, path)
-        token = self._find(_authorization(headers))
+        token = self._find(shown)
         if token is None:
             raise Unauthenticated("Expected a token that this server knows, in the header Authorization: Bearer TOKEN.")
         if scope not in token.scopes:
             raise Forbidden(f"Expected a token with the scope {scope}.")
-        if token.models is not None and model not in token.models:
-            raise Forbidden("Expected a path of a model that this token is for.")
+        return token
 
     def _find(self, value: bytes) -> Token | None:
         found = None
@@ -102,6 +106,12 @@ class Guard:
             logger.info("tokens read", extra={"names": ", ".join(token.name for token in self._tokens)})
 
 
+def check_model(token: Token, model: str) -> None:
+    """Raises Forbidden. `model`: empty where none is asked about."""
+    if token.models is not None and model not in token.models:
+        raise Forbidden("Expected a path of a model that this token is for.")
+
+
 def needed(method: str, path: str) -> tuple[str, str]:
     """The scope that a path of no protocol asks for, and the model that it names; empty where it names none."""
     reads = (method in READING and not path.startswith("/admin")) or (method, path) == INDEX
@@ -129,14 +139,14 @@ def check_address(host: str, settings: Settings) -> None:
 
 
 def _resolved(host: str) -> str:
-    """The address that `server.bind` takes."""
+    """The address that `sockets.bind` takes."""
     try:
         return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
     except (OSError, UnicodeError) as exc:
         raise StartupFailed(f"Cannot listen on {host}: {getattr(exc, 'strerror', None) or exc}.") from exc
 
 
-def _authorization(headers: Headers) -> bytes:
+def authorization(headers: Headers) -> bytes:
     for name, value in headers:
         if name == b"authorization":
             return value

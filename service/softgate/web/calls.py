@@ -29,10 +29,21 @@ def begin(
 
     Raises SoftgateError, for what can be told at once. `done` must not raise.
     """
-    call = protocol.read(request)
+    return put(protocol.read(request), started=request.started, expires_at=request.expires_at, clock=clock, done=done)
+
+
+def put(
+    call: Call,
+    *,
+    started: float,
+    expires_at: float,
+    clock: Callable[[], float],
+    done: Callable[[Answer | BaseException], None],
+) -> Job[Any, Part] | None:
+    """The same for a request that is read; the times are those of the clock."""
 
     def failed() -> None:
-        call.classifier.monitor.failure(seconds=clock() - request.started)
+        call.classifier.monitor.failure(seconds=clock() - started)
 
     def settle(found: Part | BaseException) -> None:
         if isinstance(found, BaseException):
@@ -41,7 +52,7 @@ def begin(
             return
         try:
             answer = call.encode(found)
-            call.classifier.monitor.request(rows=len(call.rows), seconds=clock() - request.started)
+            call.classifier.monitor.request(rows=len(call.rows), seconds=clock() - started)
         except BaseException as exc:
             # Whatever it is: nobody above would answer.
             done(exc)
@@ -54,7 +65,7 @@ def begin(
             settle,
             profile=call.profile,
             counted=call.counted,
-            expires_at=min(request.expires_at, call.expires_at),
+            expires_at=min(expires_at, call.expires_at),
         )
     except SoftgateError as exc:
         failed()
@@ -67,8 +78,14 @@ def begin(
 
 async def answer(protocol: Protocol, request: Request, *, clock: Callable[[], float]) -> Answer:
     """The same for a caller that waits. Raises what went wrong; whoever stops waiting frees the rows' place."""
+    call = protocol.read(request)
+    return await answered(call, started=request.started, expires_at=request.expires_at, clock=clock)
+
+
+async def answered(call: Call, *, started: float, expires_at: float, clock: Callable[[], float]) -> Answer:
+    """The same for a request that is read."""
     future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-    job = begin(protocol, request, clock=clock, done=partial(tell, future))
+    job = put(call, started=started, expires_at=expires_at, clock=clock, done=partial(tell, future))
     try:
         return await future
     finally:

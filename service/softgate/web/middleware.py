@@ -5,13 +5,9 @@ A protocol's own paths go straight from here to its handler; everything else goe
 route costs four times the rest of a small prediction, measured, so the predict path does not pass through one.
 """
 
-import logging
 import re
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache, partial
-from random import getrandbits
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from softgate.errors import InvalidInput, SoftgateError
 from softgate.policy.batch import Part
 from softgate.runtime.jobs import Job
-from softgate.web import calls, errors
+from softgate.web import calls
 from softgate.web.asgi import (
     ClientGone,
     Room,
@@ -33,22 +29,17 @@ from softgate.web.asgi import (
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
 from softgate.web.head import Limits, header
+from softgate.web.journal import CLIENT_GONE, Asked, Journal, request_id_of
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request, owner
 from softgate.web.whole import TIMEOUT_HEADER, Route, Whole, Write
 
-logger = logging.getLogger("softgate.web")
-
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 MILLISECONDS = re.compile(rb"[1-9][0-9]{0,6}")
 MOST_MILLISECONDS = 3_600_000
 # Where the rest of the web floor finds the id of a request: a key of its ASGI scope.
 REQUEST_ID_KEY = "softgate.request_id"
-# No answer was sent; the status under which such requests are counted and logged.
-CLIENT_GONE = 499
 # So many bodies of the largest size may be under way at once.
 MOST_LARGEST_BODIES = 32
-LEAST_LOGGED_STATUS = {"all": 0, "errors": 400, "none": 1000}
 
 
 class Edge:
@@ -64,8 +55,7 @@ class Edge:
         clock: Callable[[], float],
         max_body_bytes: int,
         request_timeout_ms: int,
-        overload_status: int,
-        access_log: str,
+        journal: Journal,
         guard: Guard | None = None,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
@@ -74,14 +64,13 @@ class Edge:
         self._protocols = protocols
         self._counts = counts
         self._bulk = bulk
-        self._guard = guard
+        self.guard = guard
         self._clock = clock
         self.max_body_bytes = max_body_bytes
         self._timeout_seconds = request_timeout_ms / 1000
-        self._overload_status = overload_status
         self.limits = limits
         self.room = Room(MOST_LARGEST_BODIES * max_body_bytes)
-        self._least_logged_status = LEAST_LOGGED_STATUS[access_log]
+        self.journal = journal
         # Clients ask for a few paths over and over; whoever makes up others only pushes them out.
         self.route = lru_cache(maxsize=256)(self._find)
         """The protocol that a path belongs to, with what the path names; None for a path of the API."""
@@ -91,28 +80,27 @@ class Edge:
             await self._app(scope, receive, send)
             return
         started = self._clock()
-        request_id = scope[REQUEST_ID_KEY] = _request_id(header(scope["headers"], b"x-request-id"))
+        request_id = scope[REQUEST_ID_KEY] = request_id_of(header(scope["headers"], b"x-request-id"))
         status = 0
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # Before it is sent: whoever has the answer finds it counted.
-                self._counts.response(status)
+                self.journal.answered(status)
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             await send(message)
 
         route = self.route(scope["method"], scope["path"])
         try:
-            if self._guard is not None:
-                self._guard.admit(scope["method"], scope["path"], route, scope["headers"], started)
+            if self.guard is not None:
+                self.guard.admit(scope["method"], scope["path"], route, scope["headers"], started)
             if route is None:
                 await self._app(scope, receive, noting)
             elif self._bulk.takes(route.protocol, header(scope["headers"], b"content-type")):
                 check_plain(scope["headers"])
                 lines = Request(route.model, route.version, scope["query_string"], b"", scope["headers"], b"", started)
-                noted = partial(self._noted, request_id=request_id)
+                noted = partial(self.journal.noted, request_id=request_id)
                 await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
             else:
                 limit, room = self.max_body_bytes, self.room
@@ -122,20 +110,20 @@ class Edge:
                 )
                 answer = await unless_gone(calls.answer(route.protocol, request, clock=self._clock), receive)
                 if answer.cause is not None:
-                    self._noted(answer.cause, request_id)
+                    self.journal.noted(answer.cause, request_id)
                 await send_answer(answer, noting)
         except ClientGone:
             if status == 0:
-                self._counts.response(CLIENT_GONE)
+                self.journal.answered(CLIENT_GONE)
             status = CLIENT_GONE
         except Exception as exc:
             # The last handler: whatever got here is told as a problem and, where it is our fault, logged.
-            problem = self._noted(exc, request_id)
+            problem = self.journal.noted(exc, request_id)
             if status == 0:
                 protocol = owner(self._protocols, scope["path"]) if route is None else route.protocol
                 await send_answer(protocol.refuse(problem, request_id=request_id), noting)
-        if status >= self._least_logged_status:
-            self._log(Asked(scope["method"], scope["path"], scope.get("client")), status, request_id, started)
+        asked = Asked(scope["method"], scope["path"], scope.get("client"))
+        self.journal.ended(asked, status, request_id=request_id, started=started)
 
     def connected(self, n_open: int) -> None:
         """Notes how many connections there are now."""
@@ -149,25 +137,23 @@ class Edge:
         """
         started = self._clock()
         protocol = whole.route.protocol
-        request_id = _request_id(whole.request_id)
+        request_id = request_id_of(whole.request_id)
 
         def done(found: Answer | BaseException) -> None:
             if isinstance(found, BaseException):
-                answer = protocol.refuse(self._noted(found, request_id), request_id=request_id)
+                answer = protocol.refuse(self.journal.noted(found, request_id), request_id=request_id)
             else:
                 answer = found
                 if answer.cause is not None:
-                    self._noted(answer.cause, request_id)
-            # Before it is sent: whoever has the answer finds it counted.
-            self._counts.response(answer.status)
+                    self.journal.noted(answer.cause, request_id)
+            self.journal.answered(answer.status)
             write(answer, request_id)
-            if answer.status >= self._least_logged_status:
-                self._log(whole, answer.status, request_id, started)
+            self.journal.ended(whole, answer.status, request_id=request_id, started=started)
 
         model, version = whole.route.model, whole.route.version
         try:
-            if self._guard is not None:
-                self._guard.admit(whole.method, whole.path, whole.route, whole.headers, started)
+            if self.guard is not None:
+                self.guard.admit(whole.method, whole.path, whole.route, whole.headers, started)
             expires_at = started + (self._seconds(whole.timeout) if whole.timeout else self._timeout_seconds)
             request = Request(model, version, b"", whole.content_type, whole.headers, whole.body, started, expires_at)
             return calls.begin(protocol, request, clock=self._clock, done=done)
@@ -178,19 +164,19 @@ class Edge:
 
     def refused(self, exc: SoftgateError, whole: Whole | None, peer: tuple[str, int] | None) -> tuple[Answer, str]:
         """The answer to what is no request, or not a whole one, and its id; `whole` is the part that is there."""
-        request_id = _request_id(b"" if whole is None else whole.request_id)
+        request_id = request_id_of(b"" if whole is None else whole.request_id)
         protocol = self._protocols[0] if whole is None else whole.route.protocol
-        answer = protocol.refuse(self._noted(exc, request_id), request_id=request_id)
-        self._counts.response(answer.status)
-        if answer.status >= self._least_logged_status:
-            self._log(whole or Asked("", "", peer), answer.status, request_id, self._clock())
+        answer = protocol.refuse(self.journal.noted(exc, request_id), request_id=request_id)
+        self.journal.answered(answer.status)
+        asked = whole or Asked("", "", peer)
+        self.journal.ended(asked, answer.status, request_id=request_id, started=self._clock())
         return answer, request_id
 
     def lost(self, whole: Whole) -> None:
         """The client of a request that is taken went away before its answer."""
-        self._counts.response(CLIENT_GONE)
-        if self._least_logged_status <= CLIENT_GONE:
-            self._log(whole, CLIENT_GONE, _request_id(whole.request_id), self._clock())
+        self.journal.answered(CLIENT_GONE)
+        request_id = request_id_of(whole.request_id)
+        self.journal.ended(whole, CLIENT_GONE, request_id=request_id, started=self._clock())
 
     def _find(self, method: str, path: str) -> Route | None:
         for protocol in self._protocols:
@@ -206,51 +192,3 @@ class Edge:
         if not MILLISECONDS.fullmatch(asked) or int(asked) > MOST_MILLISECONDS:
             raise InvalidInput(f"Expected an X-Request-Timeout-Ms of 1 to {MOST_MILLISECONDS}, without sign or point.")
         return int(asked) / 1000
-
-    def _noted(self, exc: BaseException, request_id: str) -> errors.Problem:
-        problem = errors.problem(exc, overload_status=self._overload_status)
-        self._counts.error(problem.code)
-        if problem.status == 500:
-            logger.error(problem.code, extra={"request_id": request_id, **_cause(exc)})
-        return problem
-
-    def _log(self, asked: "Asked | Whole", status: int, request_id: str, started: float) -> None:
-        seconds = self._clock() - started
-        logger.info(
-            "request",
-            extra={
-                "method": asked.method,
-                "path": asked.path,
-                "status": status,
-                "milliseconds": round(seconds * 1000, 3),
-                "client": asked.client(),
-                "request_id": request_id,
-            },
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the log tells of an ASGI request; `Whole` tells as much."""
-
-    method: str
-    path: str
-    peer: tuple[str, int] | None
-
-    def client(self) -> str | None:
-        return None if self.peer is None else self.peer[0]
-
-
-def _cause(exc: BaseException) -> dict[str, str]:
-    """For the log: our own sentence, or where a foreign exception came from, whose message may quote input."""
-    if isinstance(exc, SoftgateError):
-        return {"reason": str(exc)}
-    return {"exception": type(exc).__name__, "traceback": "".join(traceback.format_tb(exc.__traceback__))}
-
-
-def _request_id(asked: bytes) -> str:
-    """The client's own id where it is harmless, else a new one."""
-    if asked and REQUEST_ID.fullmatch(asked):
-        return str(asked, "ascii")
-    # It names a request and guards nothing; each worker has draws of its own, for Python seeds anew after a fork.
-    return f"{getrandbits(64):016x}"

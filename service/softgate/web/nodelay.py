@@ -7,7 +7,7 @@ from functools import partial
 import uvicorn
 
 from softgate.web.accepting import Accepting
-from softgate.web.server import bind
+from softgate.web.sockets import bind
 from softgate.web.whole import unused
 
 LOOP = "uvloop"

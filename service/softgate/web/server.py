@@ -8,14 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from softgate.errors import SoftgateError, StartupFailed
+from softgate.errors import SoftgateError
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.runtime.quota import usable_cpus
@@ -27,11 +26,11 @@ from softgate.web.http import Http
 from softgate.web.metrics.exposition import Exposition
 from softgate.web.metrics.layout import WebCounts, web_counts
 from softgate.web.reloads import FAILURE, Reloads
+from softgate.web.second import Second, second
 from softgate.web.sweeper import Sweeper
 
 logger = logging.getLogger("softgate.web")
 
-BACKLOG = 2048
 # Ticks of uvicorn's, ten a second, between looks for clients that take too long.
 TICKS_PER_LOOK = 5
 LOOK_SECONDS = 0.1
@@ -41,57 +40,9 @@ EXTRA_GRACE_SECONDS = 2
 EXIT_STARTUP_FAILED = 3
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """
-    A listening socket. Raises StartupFailed.
-
-    With the protocol named: a socket made without it reports 0, and asyncio then leaves TCP_NODELAY off, which costs
-    44 ms on every keep-alive request.
-    """
-    with ExitStack() as stack:
-        try:
-            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except (OSError, UnicodeError) as exc:
-            raise StartupFailed(f"Cannot listen on {host}:{port}: {getattr(exc, 'strerror', None) or exc}.") from exc
-        stack.pop_all()
-    listener.setblocking(False)
-    return listener
-
-
-def adopt(descriptor: int) -> socket.socket:
-    """
-    The listening socket that whoever started us hands over under this descriptor. Raises StartupFailed.
-
-    With its protocol named, for the reason that `bind` gives.
-    """
-    try:
-        found = socket.socket(fileno=descriptor)
-    except OSError as exc:
-        raise StartupFailed(f"File descriptor {descriptor}: cannot listen on it: {exc.strerror}.") from exc
-    is_tcp = found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
-    if not is_tcp or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        found.detach()
-        raise StartupFailed(f"File descriptor {descriptor}: expected a TCP socket that listens; got {found!r}.")
-    listener = socket.socket(found.family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=found.detach())
-    # Programs that we start have no business with it.
-    listener.set_inheritable(False)
-    listener.setblocking(False)
-    return listener
-
-
 def threads(settings: Settings) -> int:
     """Most threads per graph, in each worker."""
     return settings.threads or max(1, usable_cpus() // settings.workers)
-
-
-def url(listener: socket.socket) -> str:
-    """Where a client finds the server."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
 
 
 class Server(uvicorn.Server):
@@ -104,18 +55,22 @@ class Server(uvicorn.Server):
         own: WebCounts,
         others: Callable[[], Sequence[float]],
         leave: Callable[[], None],
+        second: Second,
     ) -> None:
-        """`leave` is called when the server is told to stop."""
+        """`leave` is called when the server is told to stop; `second` listens as long as this does."""
         super().__init__(config)
         self._own = own
         self._others = others
         self._leave = leave
+        self._second = second
         self.servers = []
         edge: Any = config.app
         self._sweeper = Sweeper(self._open, edge.limits, keep_alive_seconds=config.timeout_keep_alive)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
+        if not self.should_exit:
+            await self._second.start()
         for listener in sockets or ():
             accepting: Any = Accepting(
                 listener, self._make_protocol, own=lambda: self._own.n_connections, others=self._others
@@ -151,6 +106,10 @@ class Server(uvicorn.Server):
         end = threading.Timer(patience, os._exit, (0,))
         end.daemon = True
         end.start()
+        # uvicorn waits for tasks as for connections.
+        stopping = asyncio.create_task(self._second.stop())
+        self.server_state.tasks.add(stopping)
+        stopping.add_done_callback(self.server_state.tasks.discard)
         accepting: Any
         for accepting in self.servers:
             accepting.close_empty()
@@ -182,6 +141,8 @@ class Place:
     """The rows of those that serve the same."""
     alone: bool
     """Nobody else listens on the socket."""
+    grpc: str | None
+    """The address for gRPC, where it is spoken."""
 
 
 def run(listener: socket.socket, place: Place, settings: Settings) -> int:
@@ -213,21 +174,20 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         catalogue.leaving = True
         own_counts.leave()
 
-    app = create_app(
-        Parts(
-            catalogue=catalogue,
-            board=board,
-            exposition=Exposition(board, time.monotonic),
-            counts=own_counts,
-            settings=settings,
-            threads=threads(settings),
-            clock=time.monotonic,
-            reloads=place.reloads,
-            alone=place.alone,
-            admitted=lambda: own_counts.is_admitted or server.should_exit,
-            failed=failed,
-        )
+    parts = Parts(
+        catalogue=catalogue,
+        board=board,
+        exposition=Exposition(board, time.monotonic),
+        counts=own_counts,
+        settings=settings,
+        threads=threads(settings),
+        clock=time.monotonic,
+        reloads=place.reloads,
+        alone=place.alone,
+        admitted=lambda: own_counts.is_admitted or server.should_exit,
+        failed=failed,
     )
+    app = create_app(parts)
     beside = [web_counts(counts, worker=other) for other in place.beside]
     server = Server(
         uvicorn.Config(
@@ -245,6 +205,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         # Those that load models, or do not run any more, take no connections.
         others=lambda: [other.n_connections for other in beside if other.is_ready],
         leave=leave,
+        second=second(place.grpc, app, parts, beside=beside),
     )
     # While the server runs, uvicorn sees to it that it is called.
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -20,6 +20,7 @@ from softgate.web.crew import Crew, Generation
 from softgate.web.exchange import GENERATIONS, ROOM, Exchange
 from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.reloads import Reloads
+from softgate.web.sockets import address, url
 from softgate.web.supervisor import Supervisor
 from softgate.web.watcher import Watcher
 
@@ -36,8 +37,14 @@ class Sockets:
     main: socket.socket
     ops: socket.socket | None
     """Where health and metrics are told, too."""
+    grpc: socket.socket | None
+    """Holds the port for gRPC, where it is spoken."""
     taken_over: bool
     """Others may listen on the main one as well."""
+
+    @property
+    def grpc_address(self) -> str | None:
+        return None if self.grpc is None else address(self.grpc)
 
 
 def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, folder: Path) -> int:
@@ -57,12 +64,15 @@ def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, fo
     told = Told(sockets, children, main=n_rows if settings.supervised else 0, hang_seconds=settings.hang_seconds)
     told.follow(board)
     watcher = Watcher(board, settings.state_dir)
-    logger.info("listening", extra={"url": server.url(sockets.main)})
+    also = {} if sockets.grpc is None else {"grpc": sockets.grpc_address}
+    logger.info("listening", extra={"url": url(sockets.main), **also})
     try:
         if not settings.supervised:
             watcher.start()
             web_counts(counts, worker=0).admit()
-            parts = server.Place(board, Reloads(), row=0, beside=(), alone=not sockets.taken_over)
+            parts = server.Place(
+                board, Reloads(), row=0, beside=(), alone=not sockets.taken_over, grpc=sockets.grpc_address
+            )
             return server.run(sockets.main, parts, settings)
         return _supervised(sockets, board, settings, folder, children=children, watcher=watcher, told=told)
     finally:
@@ -86,7 +96,7 @@ def _supervised(
         if sockets.ops is not None:
             sockets.ops.close()
         beside = [other for other in generation.rows if other != row]
-        place = server.Place(generation.board, reloads, row=row, beside=beside, alone=False)
+        place = server.Place(generation.board, reloads, row=row, beside=beside, alone=False, grpc=sockets.grpc_address)
         return server.run(sockets.main, place, settings)
 
     def in_force(board: Board) -> None:

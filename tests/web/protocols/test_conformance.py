@@ -16,6 +16,7 @@ import pytest
 from dialects import DIALECTS, NUMBERS, TEXTS, Dialect, Question, Reply
 from graphs import linear, logarithm, slow, write_model, write_text_model
 from paced_server import RUN_SECONDS
+from processes import free_port
 from servers import Served, command, served, started
 from softgate.web.protocols import PROTOCOLS
 from web.test_auth import SECRETS, write_tokens
@@ -113,6 +114,10 @@ def test_a_number_that_is_none_is_refused_and_one_of_the_graphs_is_told(server: 
     assert good.probabilities
 
 
+def also_grpc() -> dict[str, str]:
+    return {"SOFTGATE_GRPC_PORT": str(free_port())}
+
+
 @contextmanager
 def paced(folder: Path, **variables: str) -> Iterator[Served]:
     """A server whose graphs take RUN_SECONDS for RUN_ROWS rows."""
@@ -125,11 +130,11 @@ def paced(folder: Path, **variables: str) -> Iterator[Served]:
             card.write(f'\n[serving]\nmax_batch = {RUN_ROWS}\nmax_queue_ms = 500\nrun_on = "thread"\n')
     script = str(Path(__file__).parents[2] / "paced_server.py")
     line = [sys.executable, script, str(RUN_SECONDS), "serve", str(folder), "--port", "0"]
-    with started(line, variables=variables) as server:
-        url = server.read_until("listening")["url"]
+    with started(line, variables={**also_grpc(), **variables}) as server:
+        listening = server.read_until("listening")
         server.read_until("ready")
-        with httpx2.Client(base_url=url, timeout=30) as client:
-            yield Served(url, server, client)
+        with httpx2.Client(base_url=listening["url"], timeout=30) as client:
+            yield Served(listening["url"], server, client, listening["grpc"])
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +210,12 @@ def test_while_a_model_loads_it_is_not_ready(tmp_path: Path, kind: str) -> None:
     write_model(tmp_path / "a", slow(seconds_hint=3), name="slow")
     write_model(tmp_path / "identity", logarithm(4), name="identity")
     write_text_model(tmp_path / "words", name="words")
-    with (
-        started(command("serve", tmp_path, "--port", 0)) as server,
-        httpx2.Client(base_url=server.read_until("listening")["url"]) as client,
-    ):
-        early = Served(str(client.base_url).rstrip("/"), server, client)
-        replies = {name: DIALECTS[name].ask(early, Question(MODELS[kind], ROWS[kind])) for name in speaking(kind)}
-        server.read_until("ready")
+    with started(command("serve", tmp_path, "--port", 0), variables=also_grpc()) as server:
+        listening = server.read_until("listening")
+        with httpx2.Client(base_url=listening["url"]) as client:
+            early = Served(listening["url"], server, client, listening["grpc"])
+            replies = {name: DIALECTS[name].ask(early, Question(MODELS[kind], ROWS[kind])) for name in speaking(kind)}
+            server.read_until("ready")
 
     for name, reply in replies.items():
         check(DIALECTS[name], reply, "not ready", "is not ready yet")
@@ -220,7 +224,7 @@ def test_while_a_model_loads_it_is_not_ready(tmp_path: Path, kind: str) -> None:
 @pytest.fixture(scope="module")
 def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     path = write_tokens(tmp_path_factory.mktemp("tokens") / "tokens.toml", "chatbot", "prometheus")
-    with served(models, variables={"SOFTGATE_TOKENS_FILE": str(path)}) as running:
+    with served(models, variables={**also_grpc(), "SOFTGATE_TOKENS_FILE": str(path)}) as running:
         yield running
 
 

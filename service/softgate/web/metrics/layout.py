@@ -46,6 +46,7 @@ class WebCounts:
         self._counts["process"][0] = os.getpid()
         self._counts["ready"][0] = 0
         self._counts["connections"][0] = 0
+        self._counts["calls_taken"][0] = 0
         self._counts["beats"][0] = 0
 
     def ready(self) -> None:
@@ -69,6 +70,14 @@ class WebCounts:
     def is_admitted(self) -> bool:
         return bool(self._counts["admitted"][0])
 
+    def take_calls(self, *, takes: bool) -> None:
+        """This worker takes calls over gRPC from now on, or none any more."""
+        self._counts["calls_taken"][0] = takes
+
+    @property
+    def takes_calls(self) -> bool:
+        return bool(self._counts["calls_taken"][0])
+
     def reloaded(self, outcome: str) -> None:
         self._counts["reloads"][OUTCOMES.index(outcome)] += 1
 
@@ -78,7 +87,8 @@ class WebCounts:
 
     def ended(self) -> None:
         """There is no such process any more; its parent says so."""
-        self._counts["process"][0] = self._counts["ready"][0] = self._counts["connections"][0] = 0
+        for name in ("process", "ready", "connections", "calls_taken"):
+            self._counts[name][0] = 0
 
     def beat(self) -> None:
         """The event loop turns."""
@@ -116,6 +126,7 @@ def _web_fields() -> Fields:
         "process": 1,
         "ready": 1,
         "connections": 1,
+        "calls_taken": 1,
         "beats": 1,
         "admitted": 1,
         "reloads": len(OUTCOMES),

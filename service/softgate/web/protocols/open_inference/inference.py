@@ -12,7 +12,15 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from numpy.typing import NDArray
 
-from softgate.errors import InvalidInput, MalformedBody, ShapeMismatch, UnknownModel
+from softgate.errors import (
+    BodyTooLarge,
+    InvalidInput,
+    MalformedBody,
+    ShapeMismatch,
+    TooManyRows,
+    UnknownModel,
+    UnsupportedExtension,
+)
 from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.batch import Part
 from softgate.policy.catalogue import Catalogue
@@ -20,6 +28,8 @@ from softgate.policy.classifier import Classifier
 from softgate.policy.readout import Readout
 from softgate.runtime.card import MODEL_NAME
 from softgate.types import Rows, TensorSpec, View
+from softgate.web import errors
+from softgate.web.errors import Problem
 from softgate.web.protocols.open_inference.answers import Unanswered, answered
 from softgate.web.protocols.open_inference.datatypes import DATATYPES, word
 from softgate.web.protocols.open_inference.outputs import DECISION, Told, Wanted, told
@@ -116,6 +126,15 @@ def unknown(exc: UnknownModel, name: str) -> UnknownModel:
     """The same error in the words that clients look for; repeats a name only where it could be one."""
     named = f": '{name}'" if MODEL_NAME.fullmatch(name) else ""
     return type(exc)(f"Request for unknown model{named} is not served. {exc}")
+
+
+def no_shared_memory() -> UnsupportedExtension:
+    return UnsupportedExtension("Expected tensors in the request and in its answer; there is no shared memory.")
+
+
+def status(problem: Problem) -> int:
+    """Over HTTP: a batch too big is a body too big."""
+    return errors.STATUS[BodyTooLarge] if problem.code == TooManyRows.code else problem.status
 
 
 def rows(sent: Sequence[Sent], classifier: Classifier) -> Rows:

@@ -1,5 +1,6 @@
 """The model repository of the Open Inference Protocol: which models there are, loaded and unloaded by their names."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -63,21 +64,51 @@ def index_routes(catalogue: Catalogue, bodies: Bodies) -> APIRouter:
     return router
 
 
-def control_routes(catalogue: Catalogue, orders: Orders, bodies: Bodies) -> APIRouter:
-    router = APIRouter(prefix="/v2/repository/models/{model}", tags=["admin"], responses=refusals())
+class Control:
+    """What is ordered by a client, whatever the wire; each returns when it is done. Whether it had to be is told."""
 
-    async def carried_out(verb: str, model: str, response: Response) -> Done:
+    def __init__(self, catalogue: Catalogue, orders: Orders) -> None:
+        self._catalogue = catalogue
+        self._orders = orders
+
+    async def load(self, model: str, parameters: Collection[str]) -> bool:
+        """`parameters`: their names. Raises UnsupportedExtension, UnknownModel and ReloadFailed."""
+        if any(name == "config" or name.startswith("file:") for name in parameters):
+            raise UnsupportedExtension(
+                "Expected no config and no file in the parameters: models are those of the folder."
+            )
+        if not MODEL_NAME.fullmatch(model):
+            raise unknown(UnknownModel("Expected the name of a model of the folder."), model)
+        return await self._carried_out(RELOAD, model)
+
+    async def unload(self, model: str) -> bool:
         """Raises UnknownModel and ReloadFailed."""
+        if model in self._catalogue.unloaded:
+            return False
+        try:
+            return await self._carried_out(UNLOAD, self._catalogue.bundle(model).name)
+        except UnknownModel as exc:
+            raise unknown(exc, model) from exc
+
+    async def _carried_out(self, verb: str, model: str) -> bool:
         said = f"failed to {'load' if verb == RELOAD else verb} '{model}'"
         try:
-            news = await orders.ended(f"{verb} {model}")
+            news = await self._orders.ended(f"{verb} {model}")
         except ReloadFailed as exc:
             raise ReloadFailed(f"{said}: {exc}") from exc
         if news.outcome != OK:
             why = UnknownModel if news.code == UnknownModel.code else ReloadFailed
             raise why(f"{said}: {news.reason if news.outcome == FAILED else 'A rollback came first; ask again.'}")
-        # This worker leaves; whoever asks next shall ask one of the new.
-        response.headers["connection"] = "close"
+        return True
+
+
+def control_routes(control: Control, bodies: Bodies) -> APIRouter:
+    router = APIRouter(prefix="/v2/repository/models/{model}", tags=["admin"], responses=refusals())
+
+    def done(response: Response, *, was_carried_out: bool) -> Done:
+        if was_carried_out:
+            # This worker leaves; whoever asks next shall ask one of the new.
+            response.headers["connection"] = "close"
         return Done()
 
     @router.post("/load", summary="Load a model, or read it anew", openapi_extra=body(PARAMETERS))
@@ -89,13 +120,7 @@ def control_routes(catalogue: Catalogue, orders: Orders, bodies: Bodies) -> APIR
         becomes a model: a configuration or files in the parameters are refused with 501.
         """
         asked: ControlBody = await bodies.read(request, _CONTROL)
-        if any(name == "config" or name.startswith("file:") for name in asked.parameters):
-            raise UnsupportedExtension(
-                "Expected no config and no file in the parameters: models are those of the folder."
-            )
-        if not MODEL_NAME.fullmatch(model):
-            raise unknown(UnknownModel("Expected the name of a model of the folder."), model)
-        return await carried_out(RELOAD, model, response)
+        return done(response, was_carried_out=await control.load(model, asked.parameters))
 
     @router.post("/unload", summary="Serve a model no longer", openapi_extra=body(PARAMETERS))
     async def unload(request: Request, response: Response, model: str) -> Done:
@@ -105,11 +130,6 @@ def control_routes(catalogue: Catalogue, orders: Orders, bodies: Bodies) -> APIR
         Answers when it is served no longer. Its counts are kept, and go on when it is back.
         """
         await bodies.read(request, _CONTROL)
-        if model in catalogue.unloaded:
-            return Done()
-        try:
-            return await carried_out(UNLOAD, catalogue.bundle(model).name, response)
-        except UnknownModel as exc:
-            raise unknown(exc, model) from exc
+        return done(response, was_carried_out=await control.unload(model))
 
     return router

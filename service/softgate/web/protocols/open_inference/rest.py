@@ -14,10 +14,9 @@ import msgspec
 import numpy as np
 import orjson
 
-from softgate.errors import BodyTooLarge, InvalidInput, MalformedBody, TooManyRows, UnsupportedExtension
+from softgate.errors import InvalidInput, MalformedBody
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import Classifier
-from softgate.web import errors
 from softgate.web.encoding import deflated
 from softgate.web.errors import Problem
 from softgate.web.head import Headers, header
@@ -29,7 +28,9 @@ from softgate.web.protocols.open_inference.inference import (
     Parameters,
     Sent,
     find,
+    no_shared_memory,
     rows,
+    status,
 )
 from softgate.web.protocols.open_inference.outputs import Told, Wanted, wanted
 from softgate.web.protocols.open_inference.tensors import (
@@ -109,8 +110,7 @@ class OpenInference:
         return inference.call(classifier, partial(encode, classifier, form), started=request.started)
 
     def refuse(self, problem: Problem, *, request_id: str) -> Answer:
-        status = errors.STATUS[BodyTooLarge] if problem.code == TooManyRows.code else problem.status
-        return Answer(orjson.dumps({"error": problem.detail}), status=status)
+        return Answer(orjson.dumps({"error": problem.detail}), status=status(problem))
 
 
 _BODY = msgspec.json.Decoder(InferBody)
@@ -129,7 +129,7 @@ def read(body: bytes, headers: Headers, classifier: Classifier) -> tuple[Inferen
     parameters = asked.parameters or Parameters()
     outputs = [(each.name, each.parameters or OutputParameters()) for each in asked.outputs or ()]
     if any(each.shared_memory_region is not None for _, each in outputs):
-        raise _no_shared_memory()
+        raise no_shared_memory()
     chosen = wanted(Wanted(name, each.classification) for name, each in outputs)
     said = [each.binary_data for _, each in outputs] or [None] * len(chosen)
     form = Form([parameters.binary_data_output if each is None else each for each in said], asked.id, accepts)
@@ -154,7 +154,7 @@ def _sent(inputs: Sequence[InferInput], binary: memoryview) -> Sequence[Sent]:
     for place, each in enumerate(inputs):
         at, parameters = f"inputs[{place}]", each.parameters or InputParameters()
         if parameters.shared_memory_region is not None:
-            raise _no_shared_memory()
+            raise no_shared_memory()
         size = parameters.binary_data_size
         if (size is None) == (each.data == _NO_DATA):
             raise MalformedBody(f"In {at}: Expected either data or, in its parameters, a binary_data_size.")
@@ -185,10 +185,6 @@ def _alone(raw: memoryview, classifier: Classifier) -> Sent:
     known = n_elements([size for size in spec.shape[1:] if size is not None]) * spec.dtype.itemsize
     shape = (1, *(len(raw) // known if size is None else size for size in spec.shape[1:]))
     return Sent(spec.name, datatype, shape, partial(decode_raw, raw, datatype, n_elements(shape), at="the body"))
-
-
-def _no_shared_memory() -> UnsupportedExtension:
-    return UnsupportedExtension("Expected tensors in the request and in its answer; there is no shared memory.")
 
 
 def encode(classifier: Classifier, form: Form, told: Told) -> Answer:
