@@ -38,7 +38,10 @@ def run(folder: Path, *, descriptor: int | None, **given: object) -> int:
         else:
             listener = stack.enter_context(server.adopt(descriptor))
             auth.check_address(listener.getsockname()[0], settings)
-        ops = stack.enter_context(server.bind(settings.ops_host, settings.ops_port)) if settings.ops_port else None
+        ops = None
+        if settings.ops_port:
+            auth.check_address(settings.ops_host, settings)
+            ops = stack.enter_context(server.bind(settings.ops_host, settings.ops_port))
         if sys.stdout.isatty():
             _greet(server.url(listener), bundles[0].name, kind=bundles[0].card.input.kind)
         sockets = Sockets(listener, ops, taken_over=descriptor is not None)

@@ -33,6 +33,7 @@ from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.protocols.open_inference import control, repository
 from softgate.web.reloads import Reloads
 from softgate.web.schema.published import PUBLISHED, Published
+from softgate.web.tokens import TokensFile
 from softgate.web.whole import Route
 
 logger = logging.getLogger("softgate.web")
@@ -68,6 +69,8 @@ class Parts:
     """Of one that is not alone: whether it may take connections once it is ready."""
     failed: Callable[[Exception], None]
     """Called where a model does not load: a server that can never be ready must not linger."""
+    tokens: TokensFile | None = None
+    """None where nobody is asked for one."""
 
 
 def create_app(parts: Parts) -> Edge:
@@ -90,7 +93,7 @@ def create_app(parts: Parts) -> Edge:
         request_timeout_ms=settings.request_timeout_ms,
         overload_status=int(settings.overload_status),
         access_log=settings.access_log,
-        guard=None if settings.tokens_file is None else Guard(settings.tokens_file, parts.counts.tokens_failures),
+        guard=None if parts.tokens is None else Guard(parts.tokens, parts.counts.tokens_failures),
         limits=Limits(
             max_header_bytes=settings.max_header_bytes,
             max_headers=settings.max_headers,

@@ -28,6 +28,7 @@ from softgate.web.metrics.exposition import Exposition
 from softgate.web.metrics.layout import WebCounts, web_counts
 from softgate.web.reloads import FAILURE, Reloads
 from softgate.web.sweeper import Sweeper
+from softgate.web.tokens import TokensFile
 
 logger = logging.getLogger("softgate.web")
 
@@ -182,6 +183,7 @@ class Place:
     """The rows of those that serve the same."""
     alone: bool
     """Nobody else listens on the socket."""
+    tokens: TokensFile | None
 
 
 def run(listener: socket.socket, place: Place, settings: Settings) -> int:
@@ -226,6 +228,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
             alone=place.alone,
             admitted=lambda: own_counts.is_admitted or server.should_exit,
             failed=failed,
+            tokens=place.tokens,
         )
     )
     beside = [web_counts(counts, worker=other) for other in place.beside]
