@@ -53,6 +53,8 @@ class Supervisor:
         self._due = dict.fromkeys(range(settings.workers), -math.inf)
         """Places without a worker → when they get one."""
         self._looked = time.monotonic()
+        self._patience = settings.probe_seconds + settings.grace_seconds
+        """With a worker that loads its models."""
         self._exit_code = 0
         self._stopping = False
 
@@ -115,7 +117,12 @@ class Supervisor:
         hung = self._crew.silent(self._settings.hang_seconds, elapsed=elapsed)
         for process, worker in hung.items():
             logger.error("worker hangs", extra={"worker": worker.row, "pid": process})
-        self._crew.kill(hung)
+        # Those of models that are exchanged are the exchange's to wait for.
+        late = self._crew.unready(self._exchange.current, self._patience)
+        for process, worker in late.items():
+            why = f"It was not ready within {self._patience:g} s, SOFTGATE_PROBE_SECONDS and SOFTGATE_GRACE_SECONDS."
+            logger.error("worker hangs", extra={"worker": worker.row, "pid": process, "reason": why})
+        self._crew.kill({**hung, **late})
 
     def _told_to_stop(self, number: int) -> None:
         """The first time, let the workers end their requests; the second time, do not wait."""
