@@ -113,6 +113,8 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Else variables of the environment could make it send what it sees to others.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for published in PUBLISHED:
         _publish(api, published, protocols[published.protocol], parts)

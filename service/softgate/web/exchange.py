@@ -71,6 +71,10 @@ class Exchange:
     def order(self, what: str) -> None:
         self._orders.append(what)
 
+    @property
+    def is_under_way(self) -> bool:
+        return self._trial is not None or self.coming is not None or self._leaving is not None
+
     def step(self) -> None:
         """Go on with what is under way, or begin with what is ordered."""
         self._take_orders()

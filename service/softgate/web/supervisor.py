@@ -26,6 +26,8 @@ STOP = {signal.SIGTERM, signal.SIGINT}
 # No signal tells that a worker is ready, or hangs, or that somebody ordered a reload. And a thread of some library may
 # swallow a SIGCHLD.
 TICK_SECONDS = 0.1
+# While models are exchanged, for each step of it waits for the next look.
+SHORT_TICK_SECONDS = 0.02
 # Workers that got ready and died again and again.
 EXIT_CRASH_LOOP = 6
 
@@ -67,7 +69,8 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         self._start_due()
         while self._crew.workers or self._due:
-            received = signal.sigtimedwait(watched, TICK_SECONDS)
+            tick_seconds = SHORT_TICK_SECONDS if self._exchange.is_under_way else TICK_SECONDS
+            received = signal.sigtimedwait(watched, tick_seconds)
             self._own.beat()
             if received is not None and received.si_signo in STOP:
                 self._told_to_stop(received.si_signo)
