@@ -228,9 +228,12 @@ def reloads_under_load(folder: Path, *, n: int) -> None:
 
         with asking((host, int(port)), path=PATH, body={"inputs": [ROW]}, n_kept=8, n_fresh=8, kind=kind) as tally:
             for turn in range(n):
-                write_calibration(folder / "toy", temperature=(2.0, 1.0)[turn % 2])
+                temperature = (2.0, 1.0)[turn % 2]
+                write_calibration(folder / "toy", temperature=temperature)
                 answer = reload(server)
                 assert answer.status_code == 200, answer.text
+                # Who asks after that asks the new.
+                assert confidence(server) == pytest.approx(at(temperature))
         print(f"{n} reloads, {tally.answered} answers, {len(tally.lost)} lost, {tally.kinds}")
 
         assert tally.lost == []

@@ -156,6 +156,7 @@ class Server(uvicorn.Server):
         for accepting in self.servers:
             accepting.close_empty()
             await accepting.wait_closed()
+        self._own.left()
         sweeping = asyncio.create_task(self._sweep())
         await super().shutdown(sockets)
         sweeping.cancel()
