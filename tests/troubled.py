@@ -4,7 +4,6 @@ import asyncio
 import math
 import socket
 import struct
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -64,8 +63,10 @@ async def _relay(listener: socket.socket, address: tuple[str, int], trouble: Tro
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: float, trouble: Trouble) -> None:
     """Until the one end has no more to say, or the other has heard as much as it may."""
     with suppress(ConnectionError):
-        while most > 0 and (piece := await reader.read(min(trouble.piece_bytes, int(min(most, sys.maxsize))))):
+        while piece := await reader.read(trouble.piece_bytes):
             await asyncio.sleep(trouble.delay_seconds)
-            writer.write(piece)
+            writer.write(piece[: int(min(most, len(piece)))])
             await writer.drain()
             most -= len(piece)
+            if most <= 0:
+                return

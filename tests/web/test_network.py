@@ -69,12 +69,12 @@ def n_counted() -> float:
 def ask(at: tuple[str, int], sent: bytes) -> bytes:
     """What comes back, be it less than an answer."""
     here = Served(f"http://{at[0]}:{at[1]}", None, None)  # type: ignore[arg-type]  # `connect` asks for no more
-    with connect(here) as client:
-        try:
+    try:
+        with connect(here) as client:
             client.sendall(sent)
             return until_closed(client)
-        except ConnectionError:
-            return b""
+    except ConnectionError:
+        return b""
 
 
 def labels(answer: bytes) -> list[str]:
