@@ -22,7 +22,7 @@ clients: .venv/dev  ## set up the real clients, each in an environment of its ow
 	$(BIN)/python tests/clients/environments.py
 
 soak: .venv/dev  ## set up, then run the tests that take long: attacks, faults and hundreds of thousands of requests
-	$(BIN)/python -m pytest -m soak --ignore=tests/exports
+	$(BIN)/python -m pytest -m soak -rP --durations=0 --ignore=tests/exports
 
 lint: .venv/dev  ## set up, then check format, style, types and deployment files
 	$(BIN)/ruff format --check .

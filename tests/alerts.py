@@ -218,4 +218,14 @@ CASES: Mapping[str, Case] = {
             "long ago": {of_server("softgate_monitor_state_write_failures_total"): f"0 1x{MINUTES - 1}"},
         },
     ),
+    "SoftgateTokensNotRead": Case(
+        fires={of_server("softgate_tokens_file_failures_total"): f"0x{MINUTES - 5} 2 2 2 2 2"},
+        says="pod:8080: 2 times in the last 15 minutes a worker could not read it.",
+        link="/d/softgate-service?var-instance=pod:8080",
+        labels=SERVER,
+        silent={
+            "read": {of_server("softgate_tokens_file_failures_total"): still(0)},
+            "long ago": {of_server("softgate_tokens_file_failures_total"): f"0 1x{MINUTES - 1}"},
+        },
+    ),
 }

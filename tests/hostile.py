@@ -61,6 +61,26 @@ def bomb_when_run(n_bytes: int) -> bytes:
     return graph(nodes, size)
 
 
+def bomb_of_a_row() -> bytes:
+    """The same, but the size is in the row: so many bytes as the largest feature says, rounded up to a float."""
+    constants = [
+        numpy_helper.from_array(np.array(0, dtype=np.int64), "nothing"),
+        numpy_helper.from_array(np.array(4, dtype=np.int64), "float"),
+        numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
+    ]
+    nodes = [
+        helper.make_node("ReduceMax", ["features"], ["largest"], keepdims=0),
+        helper.make_node("Cast", ["largest"], ["bytes"], to=TensorProto.INT64),
+        helper.make_node("Max", ["bytes", "nothing"], ["some"]),
+        helper.make_node("Div", ["some", "float"], ["floats"]),
+        helper.make_node("Reshape", ["floats", "one"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+        helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0),
+        helper.make_node("Add", ["features", "zero"], ["logits"]),
+    ]
+    return graph(nodes, *constants)
+
+
 def endless_loop() -> bytes:
     body = helper.make_graph(
         [helper.make_node("Identity", ["go_in"], ["go_out"]), helper.make_node("Sin", ["value_in"], ["value_out"])],

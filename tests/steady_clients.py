@@ -1,4 +1,4 @@
-"""Clients that ask without a pause, on kept and on fresh connections, and note every request that got no answer."""
+"""Clients that ask again and again, on kept and on fresh connections, and note every request that got no answer."""
 
 import asyncio
 import json
@@ -29,9 +29,14 @@ def asking(
     body: dict[str, Any],
     n_kept: int = 32,
     n_fresh: int = 32,
+    pause_seconds: float = 0.0,
     kind: Callable[[dict[str, Any]], str] | None = None,
 ) -> Iterator[Tally]:
-    """A tally of the requests sent while the block runs; whole when it ends."""
+    """
+    A tally of the requests sent while the block runs; whole when it ends.
+
+    Each client waits for so long after an answer before it asks again.
+    """
     tally, stop = Tally(), threading.Event()
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
@@ -55,6 +60,8 @@ def asking(
             if closes and writer is not None:
                 writer.close()
                 writer = None
+            if pause_seconds:
+                await asyncio.sleep(pause_seconds)
         if writer is not None:
             writer.close()
 

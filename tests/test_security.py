@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import Served, served
+from servers import Served, command, served, started
 from test_layers import PATHS, floor, imports, is_allowed
 from web.conftest import write_models
 
@@ -72,6 +72,16 @@ def test_what_serves_asks_nobody(name: str) -> None:
         "sock_connect",
         "connect",
     }
+
+
+def test_no_variable_makes_the_framework_tell_others_what_is_asked(tmp_path: Path) -> None:
+    variables = {"FASTAPI_OTEL_AUTO_CONFIGURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    with started(command("serve", write_models(tmp_path), "--port", 0), variables=variables) as server:
+        # Each line is a record of ours, or this raises: FastAPI says it in plain text when it cannot.
+        server.read_until("ready")
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+        assert server.log.read() == ""
 
 
 UNUSED = {

@@ -175,6 +175,8 @@ def test_tokens_that_are_missing_broken_open_to_others_or_for_nothing_are_pointe
     models: Path, tmp_path: Path
 ) -> None:
     assert "SOFTGATE_TOKENS_FILE for 192.0.2.1" in run("--host", "192.0.2.1", code=1)
+    ops = {"SOFTGATE_OPS_HOST": "192.0.2.1", "SOFTGATE_OPS_PORT": "9"}
+    assert "SOFTGATE_TOKENS_FILE for 192.0.2.1" in run(code=1, **ops)
     assert "Nobody is asked for one on 127.0.0.1" in run(SOFTGATE_ALLOW_PUBLIC="true")
     path = tmp_path / "tokens.toml"
     assert "not a readable tokens file" in run(code=1, SOFTGATE_TOKENS_FILE=str(path))

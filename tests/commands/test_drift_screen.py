@@ -20,9 +20,16 @@ from softgate.policy.monitor.told import Report, Rule
 from softgate.runtime.repository import read_bundle
 
 
-def printed(report: Report, *, width: int = 80, encoding: str = "utf-8", base: str | None = None) -> str:
+def printed(
+    report: Report,
+    *,
+    width: int = 80,
+    encoding: str = "utf-8",
+    base: str | None = None,
+    wants_token: bool = False,
+) -> str:
     stream = TextIOWrapper(BytesIO(), encoding=encoding)
-    show(report, Console(file=stream, width=width, color_system=None), base=base)
+    show(report, Console(file=stream, width=width, color_system=None), base=base, wants_token=wants_token)
     stream.flush()
     return stream.buffer.getvalue().decode(encoding)
 
@@ -129,6 +136,16 @@ def test_the_line_to_paste_does_nothing_but_acknowledge(tmp_path: Path) -> None:
     model = "toy%3B%20echo%20a%20%27%24%28echo%20b%29%60%20%23%0A%2F..%2Fc"
     address = f"{base}/v1/models/{model}/drift/acknowledge"
     assert ended.stdout.splitlines() == ["-d", "{}", "-H", "Content-Type: application/json", address]
+    assert ended.stderr == ""
+
+
+def test_where_tokens_are_wanted_the_line_to_paste_shows_one_that_the_screen_does_not(tmp_path: Path) -> None:
+    text = printed(drifted(tmp_path / "toy"), base="http://127.0.0.1:8080", wants_token=True)
+
+    assert "Acknowledge, with a token of the scope admin:" in text
+    pasted = f'SOFTGATE_TOKEN="it s"\ncurl() {{ printf "%s\\n" "$@"; }}\n{text[text.index("curl") :]}'
+    ended = subprocess.run(["/bin/sh", "-c", pasted], capture_output=True, text=True, check=False, timeout=10)
+    assert ended.stdout.splitlines()[4:6] == ["-H", "Authorization: Bearer it s"]
     assert ended.stderr == ""
 
 

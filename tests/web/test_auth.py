@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -18,12 +19,14 @@ import httpx2
 import numpy as np
 import pytest
 
-from graphs import linear, write_model
+from graphs import linear, write_calibration, write_model
+from processes import children, free_port
 from servers import Served, command, environment, served, started
 from softgate.errors import Forbidden, StartupFailed, Unauthenticated
 from softgate.settings import Settings
-from softgate.web.auth import Guard, check_address, needed
+from softgate.web.auth import LOOK_SECONDS, Guard, check_address, needed
 from softgate.web.errors import PROBLEM_JSON
+from softgate.web.tokens import TokensFile
 
 SECRETS = {
     name: f"softgate_{name}_{'x' * 32}"
@@ -478,6 +481,65 @@ def test_a_secret_that_kubernetes_swaps_by_a_link_is_read_again(models: Path, tm
             until(401, server, "chatbot")
 
 
+def test_a_worker_that_starts_while_the_file_is_broken_has_the_tokens_of_those_before(
+    models: Path, tmp_path: Path
+) -> None:
+    path = write_tokens(tmp_path / "tokens.toml", "chatbot", "prometheus")
+    with served(models, workers=2, variables={"SOFTGATE_TOKENS_FILE": str(path)}) as server:
+        write_tokens(path, "late", "prometheus")
+        # The supervisor looks as often as the workers do.
+        until(200, server, "late")
+        time.sleep(2 * LOOK_SECONDS)
+        path.write_text("[[tokens]")
+        before = children(server.process.pid)
+        for process in before:
+            os.kill(process, signal.SIGKILL)
+        for _ in before:
+            server.started.read_until("ready")
+
+        for _ in range(8):
+            until(200, server, "late")
+            until(401, server, "chatbot")
+        write_tokens(path, "chatbot", "prometheus")
+        until(200, server, "chatbot")
+
+
+def test_models_that_are_exchanged_while_the_file_is_broken_are_as_well_guarded(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "words", linear(np.eye(4, dtype=np.float32)), name="words")
+    write_calibration(folder)
+    path = write_tokens(tmp_path / "tokens.toml", "everything")
+    variables = {"SOFTGATE_TOKENS_FILE": str(path), "SOFTGATE_ADMIN": "true"}
+    with served(folder, workers=1, variables=variables) as server:
+        path.write_text("[[tokens]")
+        write_calibration(folder, temperature=2.0)
+        headers = bearer("everything")
+        assert server.client.post("/admin/reload", headers=headers).json() == {"outcome": "ok"}
+
+        body = {"inputs": [1.0, 2.0, 3.0, 4.0]}
+        for headers, status in ((bearer("everything"), 200), ({}, 401), (bearer("late"), 401)):
+            assert server.client.post("/v1/models/words/predict", json=body, headers=headers).status_code == status
+
+
+def test_the_ops_port_asks_for_tokens_too(models: Path, tmp_path: Path) -> None:
+    path = write_tokens(tmp_path / "tokens.toml", "chatbot", "prometheus")
+    port = free_port()
+    variables = {"SOFTGATE_TOKENS_FILE": str(path), "SOFTGATE_OPS_PORT": str(port)}
+    with (
+        served(models, workers=2, variables=variables),
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as ops,
+    ):
+        for name in ("/livez", "/readyz"):
+            assert ops.get(name).status_code == 200
+        for name, status in (("prometheus", 200), ("chatbot", 403), ("late", 401)):
+            assert ops.get("/metrics", headers=bearer(name)).status_code == status
+        for name in ("/metrics", "/metrics?x", "//metrics", "/nothing", "/livez/", "/"):
+            refused = ops.get(name)
+            assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+            assert refused.headers["content-type"] == PROBLEM_JSON
+            assert refused.headers["www-authenticate"].startswith("Bearer")
+        assert ops.post("/livez").status_code == 401
+
+
 @pytest.mark.parametrize(
     ("host", "variables", "starts"),
     [
@@ -488,6 +550,7 @@ def test_a_secret_that_kubernetes_swaps_by_a_link_is_read_again(models: Path, tm
         ("0.0.0.0", {"SOFTGATE_ALLOW_PUBLIC": "false"}, False),
         ("0.0.0.0", {"SOFTGATE_TOKENS_FILE": "nowhere"}, False),
         ("127.0.0.1", {"SOFTGATE_TOKENS_FILE": "nowhere"}, False),
+        ("127.0.0.1", {"SOFTGATE_OPS_HOST": "0.0.0.0", "SOFTGATE_OPS_PORT": "1"}, False),
     ],
 )
 def test_a_server_that_others_reach_starts_only_with_tokens(
@@ -522,7 +585,7 @@ def test_an_address_that_others_reach_is_told_from_loopback(tmp_path: Path) -> N
 def test_every_token_of_a_file_is_compared_in_constant_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many comparisons, and of digests of one length, whichever token it is or none; so for those known."""
     names = ["chatbot", "prometheus", "operator"]
-    guard = Guard(write_tokens(tmp_path / "tokens.toml", *names), np.zeros(1))
+    guard = Guard(TokensFile(write_tokens(tmp_path / "tokens.toml", *names)), np.zeros(1))
     seen: list[tuple[int, int]] = []
 
     def noting(one: bytes, other: bytes) -> bool:
@@ -547,7 +610,7 @@ def test_every_token_of_a_file_is_compared_in_constant_time(tmp_path: Path, monk
 
 
 def test_ways_to_write_one_token_do_not_pile_up(tmp_path: Path) -> None:
-    guard = Guard(write_tokens(tmp_path / "tokens.toml", "prometheus", "operator"), np.zeros(1))
+    guard = Guard(TokensFile(write_tokens(tmp_path / "tokens.toml", "prometheus", "operator")), np.zeros(1))
     for n_spaces in range(1, 100):
         value = b"Bearer" + b" " * n_spaces + SECRETS["prometheus"].encode()
         guard.admit("GET", "/metrics", None, [(b"authorization", value)], now=0.0)
@@ -557,7 +620,7 @@ def test_ways_to_write_one_token_do_not_pile_up(tmp_path: Path) -> None:
 
 def test_the_file_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", "chatbot")
-    guard = Guard(path, np.zeros(1))
+    guard = Guard(TokensFile(path), np.zeros(1))
 
     def admitted(name: str, now: float) -> bool:
         try:

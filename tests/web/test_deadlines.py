@@ -4,8 +4,11 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
+import httpx2
 import pytest
 
 from paced_server import PATH, RUN_SECONDS, paced
@@ -109,6 +112,41 @@ def test_the_rows_of_a_client_that_has_gone_never_run(server: Served, path: str)
     assert server.predict("paced", inputs=ROW).status_code == 200
 
     assert runs(server) == before[ROWS_RUN] + 50 + 1
+
+
+def test_lines_that_wait_too_long_are_told_so_in_time_and_never_run(server: Served) -> None:
+    """Those of one stream in the graph's queue, and of others behind it."""
+    before = server.metrics()
+    with holding(server, seconds=2.0):
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(partial(streamed, server), [300, 400, 500]))
+        assert runs(server) == before[ROWS_RUN]
+
+    for answer in answers:
+        told = [json.loads(line) for line in answer.content.splitlines()]
+        assert [(one["line"], one["code"]) for one in told] == [(1, "deadline_exceeded"), (2, "deadline_exceeded")]
+    after = server.metrics()
+    assert after[ROWS_RUN] == before[ROWS_RUN] + 100
+    assert after[EXPIRED] == before[EXPIRED] + 6
+
+
+def streamed(server: Served, timeout_ms: int) -> httpx2.Response:
+    headers = {"content-type": "application/x-ndjson", "x-request-timeout-ms": str(timeout_ms)}
+    return server.client.post(PATH, content=f"{ROW}\n{ROW}\n", headers=headers)
+
+
+def test_each_batch_of_a_stream_has_its_own_time(server: Served) -> None:
+    """Ten rows a run: the last begins long after the first one's deadline."""
+    headers = {"content-type": "application/x-ndjson", "x-request-timeout-ms": "700"}
+    answer = server.client.post(PATH, content=f"{ROW}\n" * 60, headers=headers)
+
+    assert [json.loads(line).get("code") for line in answer.content.splitlines()] == [None] * 60
+
+
+def test_a_stream_whose_timeout_is_no_such_number_is_refused(server: Served) -> None:
+    headers = {"content-type": "application/x-ndjson", "x-request-timeout-ms": "soon"}
+
+    assert server.client.post(PATH, content=f"{ROW}\n", headers=headers).json()["code"] == "invalid_input"
 
 
 @WAYS

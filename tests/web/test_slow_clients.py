@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pytest
@@ -19,8 +18,8 @@ N_SLOW = 500
 N_GOOD = 50
 # Of one good client: a request, and a while in which it thinks.
 THINKING_SECONDS = 0.25
-SECONDS = 3.0
-ROUNDS = 5
+TURN_SECONDS = 1.0
+N_TURNS = 12
 REQUEST = post(b'{"inputs": "send money"}')
 # What 500 of them sent before they fell asleep.
 BEGINNINGS = (
@@ -63,8 +62,8 @@ async def good_client(server: Served, until: float, started_after: float) -> lis
     return taken
 
 
-async def good_clients(server: Served) -> list[float]:
-    until = time.monotonic() + SECONDS
+async def good_clients(server: Served, *, seconds: float) -> list[float]:
+    until = time.monotonic() + seconds
     starts = np.linspace(0, THINKING_SECONDS, N_GOOD, endpoint=False)
     taken = await asyncio.gather(*(good_client(server, until, float(start)) for start in starts))
     return [seconds for one in taken for seconds in one]
@@ -101,28 +100,31 @@ def p99(taken: Sequence[float]) -> float:
 
 async def measured(server: Served) -> list[tuple[float, float]]:
     """p99 alone and beside the slow ones, in turns, for the machine is quicker at one time than at another."""
-    rounds = []
-    for _ in range(ROUNDS):
-        alone = await good_clients(server)
+    turns = []
+    for _ in range(N_TURNS):
+        alone = await good_clients(server, seconds=TURN_SECONDS)
         async with slow_clients(server):
-            beside = await good_clients(server)
-        assert len(beside) > 0.9 * len(alone)
-        rounds.append((p99(alone), p99(beside)))
-    return rounds
+            beside = await good_clients(server, seconds=TURN_SECONDS)
+        turns.append((p99(alone), p99(beside)))
+    return turns
+
+
+def quiet(taken: Sequence[float]) -> float:
+    """Of turns, what three in four exceed: what else the machine has to do only adds to them."""
+    return float(np.quantile(taken, 0.25))
 
 
 @pytest.mark.soak
 def test_500_slow_clients_do_not_slow_down_50_good_ones(patient: Served, capsys: pytest.CaptureFixture[str]) -> None:
     before = peak_mib(patient.process.pid)
 
-    rounds = asyncio.run(measured(patient))
+    alone, beside = zip(*asyncio.run(measured(patient)), strict=True)
 
-    ratio = median(beside / alone for alone, beside in rounds)
     with capsys.disabled():
-        for alone, beside in rounds:
-            print(f"\np99 alone {alone * 1e3:.1f} ms, beside {N_SLOW} slow clients {beside * 1e3:.1f} ms", end="")
-        print(f"; median ratio {ratio:.2f}")
-    assert ratio <= 1.5
+        for what, taken in (("alone", alone), (f"beside {N_SLOW} slow clients", beside)):
+            print(f"\np99 {what}: {quiet(taken) * 1e3:.2f} ms,", *(f"{one * 1e3:.2f}" for one in sorted(taken)), end="")
+        print(f"; ratio {quiet(beside) / quiet(alone):.2f}")
+    assert quiet(beside) <= 1.5 * quiet(alone)
     # A beginning of 60 kB each, and what a connection takes itself.
     assert peak_mib(patient.process.pid) - before < 80
 
@@ -132,7 +134,7 @@ def test_slow_clients_are_gone_after_their_deadlines_and_good_ones_never_fail(tm
 
     async def play(server: Served) -> int:
         async with slow_clients(server):
-            return len(await good_clients(server))
+            return len(await good_clients(server, seconds=3.0))
 
     with served(write_models(tmp_path), variables=variables) as server:
         n_answered = asyncio.run(play(server))

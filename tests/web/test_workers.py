@@ -149,6 +149,23 @@ def test_workers_that_never_get_ready_end_the_server(tmp_path: Path) -> None:
         assert server.process.returncode == EXIT_STARTUP_FAILED
 
 
+def test_workers_that_hang_while_they_load_are_killed_and_end_the_server(folder: Path) -> None:
+    program = (
+        "import time, softgate.policy.catalogue as catalogue\n"
+        "catalogue.Model = lambda *_, **__: time.sleep(600)\n"
+        "from softgate.cli import main\n"
+        "main()\n"
+    )
+    write_calibration(folder)
+    line = [sys.executable, "-c", program, "serve", str(folder), "--port", "0", "--workers", "2"]
+    with started(line, variables={"SOFTGATE_PROBE_SECONDS": "1", "SOFTGATE_GRACE_SECONDS": "1"}) as server:
+        assert "not ready within 2 s" in server.read_until("worker hangs")["reason"]
+        died = [server.read_until("worker died") for _ in range(2)]
+
+        assert {one["exit_code"] for one in died} == {-signal.SIGKILL}
+        assert server.process.wait(timeout=30) == EXIT_STARTUP_FAILED
+
+
 def test_a_dead_worker_is_replaced_even_where_the_signal_was_ignored_before(folder: Path) -> None:
     line = command("serve", folder, "--port", 0, "--workers", 2)
     with started(line, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) as server:

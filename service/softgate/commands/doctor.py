@@ -168,7 +168,8 @@ def _model(folder: Path) -> tuple[Line, str]:
 def _tokens(settings: Settings, served: Collection[str]) -> Iterator[Line]:
     """`served`: the models that would be; empty where that is not known."""
     try:
-        auth.check_address(settings.host, settings)
+        for host in (settings.host, *([settings.ops_host] if settings.ops_port else [])):
+            auth.check_address(host, settings)
     except StartupFailed as exc:
         yield Line("tokens", FAILED, str(exc), "softgate token NAME --scope predict >> tokens.toml makes one.")
         return

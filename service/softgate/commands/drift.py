@@ -27,7 +27,7 @@ def run(url: str | None, *, model: str | None, as_json: bool) -> int:
         sys.stdout.write(as_text(reports))
     else:
         for report in reports:
-            show(report, screen.console, base=base)
+            show(report, screen.console, base=base, wants_token=bool(running.credentials()))
     return DRIFTED if any(drifted(report) for report in reports) else 0
 
 

@@ -28,9 +28,9 @@ JUDGED = {"1h", "all"}
 MAX_REASON_CHARACTERS = 200
 
 
-def show(report: Report, console: Console, *, base: str | None = None) -> None:
-    """`base`: where the server is; None for rows that no server counted."""
-    show_parts(_parts(report, unicode=is_unicode(console), base=base), console)
+def show(report: Report, console: Console, *, base: str | None = None, wants_token: bool = False) -> None:
+    """`base`: where the server is, which may want a token; None for rows that no server counted."""
+    show_parts(_parts(report, unicode=is_unicode(console), base=base, wants_token=wants_token), console)
 
 
 def show_parts(parts: Sequence[RenderableType], console: Console) -> None:
@@ -56,7 +56,7 @@ def broken_rules(report: Report) -> Sequence[tuple[Window, Rule]]:
     return [(window, rule) for window in report.windows for rule in window.rules if rule.broken]
 
 
-def _parts(report: Report, *, unicode: bool, base: str | None) -> Sequence[RenderableType]:
+def _parts(report: Report, *, unicode: bool, base: str | None, wants_token: bool) -> Sequence[RenderableType]:
     parts: list[RenderableType] = [Group("", *_verdict(report))]
     if report.detectors:
         alarm_every = counted(report.alarm_every, "row")
@@ -70,7 +70,9 @@ def _parts(report: Report, *, unicode: bool, base: str | None) -> Sequence[Rende
         parts.append(titled("Against the reference", compared, note))
     parts += [titled(title, *map(Text, lines)) for title, lines in _findings(report)]
     if base is not None and report.alarm:
-        parts += [titled("Looked into it? Acknowledge:"), _acknowledge(base, report.model)]
+        who = ", with a token of the scope admin" if wants_token else ""
+        command = _acknowledge(base, report.model, wants_token=wants_token)
+        parts += [titled(f"Looked into it? Acknowledge{who}:"), command]
     return parts
 
 
@@ -144,10 +146,12 @@ def _estimated(estimator: str, estimate: Estimate) -> str:
     return f"{told}, not to be trusted ({why_not})"
 
 
-def _acknowledge(base: str, model: str) -> Text:
+def _acknowledge(base: str, model: str, *, wants_token: bool) -> Text:
     # Whoever reads this pastes it into a shell, and the model's name is what the server says it is.
     address = shlex.quote(f"{base}/v1/models/{quote(model, safe='')}/drift/acknowledge")
-    return Text(f" curl -d '{{}}' -H 'Content-Type: application/json' \\\n {address}")
+    # Not the token itself: a screen is shared, and a shell keeps what is typed.
+    shown = ' -H "Authorization: Bearer $SOFTGATE_TOKEN" \\\n' if wants_token else ""
+    return Text(f" curl -d '{{}}' -H 'Content-Type: application/json' \\\n{shown} {address}")
 
 
 def _bound(rule: Rule) -> str:

@@ -39,7 +39,10 @@ def run(folder: Path, *, descriptor: int | None, **given: object) -> int:
         else:
             listener = stack.enter_context(adopt(descriptor))
             auth.check_address(listener.getsockname()[0], settings)
-        ops = stack.enter_context(bind(settings.ops_host, settings.ops_port)) if settings.ops_port else None
+        ops = None
+        if settings.ops_port:
+            auth.check_address(settings.ops_host, settings)
+            ops = stack.enter_context(bind(settings.ops_host, settings.ops_port))
         shared = descriptor is not None
         host = listener.getsockname()[0]
         grpc = stack.enter_context(held(host, settings.grpc_port, shared=shared)) if settings.grpc_port else None

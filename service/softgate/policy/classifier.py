@@ -99,10 +99,17 @@ class Classifier:
         if n_rows > self._max_rows:
             raise TooManyRows(f"Expected at most {self._max_rows} rows per request; got {n_rows}.")
 
-    async def predict(self, rows: Rows, *, profile: str | None = None, counted: bool = True) -> Predictions:
-        """Scored, decided and, unless it is no traffic, counted. Raises UnknownProfile, Overloaded and EngineFailed."""
+    async def predict(
+        self, rows: Rows, *, profile: str | None = None, counted: bool = True, expires_at: float = math.inf
+    ) -> Predictions:
+        """
+        Scored, decided and, unless it is no traffic, counted.
+
+        Raises UnknownProfile, Overloaded, EngineFailed and, by the clock at `expires_at`, DeadlineExceeded.
+        """
         query = Query(rows, profile_row(self.routing, profile), counted)
-        return (await self._batcher.submit(query, n_rows=len(rows), group=_group(rows))).predictions
+        part = await self._batcher.submit(query, n_rows=len(rows), group=_group(rows), expires_at=expires_at)
+        return part.predictions
 
     def admit(self, *, seconds_left: float) -> None:
         """Whether a request would be taken, before anything is made of its body. Raises Overloaded."""

@@ -71,10 +71,10 @@ class Batcher(Generic[Payload, Result]):
         """Whether a request of one row would be taken now. Raises Overloaded."""
         self._admission.check(1, n_queued=self._n_queued, seconds_left=seconds_left)
 
-    async def submit(self, payload: Payload, *, n_rows: int, group: Hashable) -> Result:
+    async def submit(self, payload: Payload, *, n_rows: int, group: Hashable, expires_at: float = math.inf) -> Result:
         """The result of `payload`. Raises what `put` raises, and what its run raises."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        job = self.put(payload, n_rows=n_rows, group=group, done=partial(tell, future))
+        job = self.put(payload, n_rows=n_rows, group=group, done=partial(tell, future), expires_at=expires_at)
         try:
             return await future
         finally:

@@ -34,6 +34,7 @@ from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.protocols.open_inference import control, repository
 from softgate.web.reloads import Reloads
 from softgate.web.schema.published import PUBLISHED, Published
+from softgate.web.tokens import TokensFile
 from softgate.web.whole import Route
 
 logger = logging.getLogger("softgate.web")
@@ -69,6 +70,8 @@ class Parts:
     """Of one that is not alone: whether it may take connections once it is ready."""
     failed: Callable[[Exception], None]
     """Called where a model does not load: a server that can never be ready must not linger."""
+    tokens: TokensFile | None = None
+    """None where nobody is asked for one."""
 
 
 def create_app(parts: Parts) -> Edge:
@@ -95,7 +98,7 @@ def create_app(parts: Parts) -> Edge:
             overload_status=int(settings.overload_status),
             access_log=settings.access_log,
         ),
-        guard=None if settings.tokens_file is None else Guard(settings.tokens_file, parts.counts.tokens_failures),
+        guard=None if parts.tokens is None else Guard(parts.tokens, parts.counts.tokens_failures),
         limits=Limits(
             max_header_bytes=settings.max_header_bytes,
             max_headers=settings.max_headers,
@@ -115,6 +118,8 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Else variables of the environment could make it send what it sees to others.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for published in PUBLISHED:
         _publish(api, published, protocols[published.protocol], parts)

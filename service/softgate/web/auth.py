@@ -10,13 +10,12 @@ import socket
 from collections.abc import Sequence
 from hmac import compare_digest
 from ipaddress import ip_address
-from pathlib import Path
 
 from softgate.errors import Forbidden, StartupFailed, Unauthenticated
 from softgate.settings import Settings
 from softgate.types import Floats
 from softgate.web.head import Headers
-from softgate.web.tokens import Token, digest, read_tokens
+from softgate.web.tokens import Token, TokensFile, digest, read_tokens
 from softgate.web.whole import Route
 
 logger = logging.getLogger("softgate.web")
@@ -34,17 +33,13 @@ LOOK_SECONDS = 1.0
 class Guard:
     """Admits requests by the tokens of a file, which it reads again when that changes."""
 
-    def __init__(self, path: Path, failures: Floats) -> None:
+    def __init__(self, file: TokensFile, failures: Floats) -> None:
         """`failures`, shape (1,), counts the times that the file could not be read."""
-        self._path = path
+        self._file = file
         self._failures = failures
-        self._tokens: Sequence[Token] = ()
         self._known: Sequence[tuple[bytes, Token]] = ()
         """The header that last showed each token. To hash it each time would cost four times as much, measured."""
-        self._seen: tuple[int, ...] | None = None
-        """What told one state of the file from another when it was last looked at; None: there was no file."""
         self._look_again = 0.0
-        self._read()
 
     def admit(self, method: str, path: str, route: Route | None, headers: Headers, now: float) -> None:
         """Raises Unauthenticated or Forbidden. `now`: of a clock that does not go back, in seconds."""
@@ -80,7 +75,7 @@ class Guard:
     def _hashed(self, value: bytes) -> Token | None:
         scheme, _, shown = value.partition(b" ")
         sha256, found = digest(shown.strip()), None
-        for token in self._tokens:
+        for token in self._file.tokens:
             if compare_digest(token.digest, sha256):
                 found = token
         if found is None or scheme.lower() != b"bearer":
@@ -90,20 +85,15 @@ class Guard:
         return found
 
     def _look(self) -> None:
-        if _state(self._path) != self._seen:
-            self._read()
-
-    def _read(self) -> None:
-        # Looked at first: what changes in between differs at the next look.
-        self._seen = _state(self._path)
         try:
-            self._tokens = read_tokens(self._path)
+            changed = self._file.look()
         except StartupFailed as exc:
             self._failures[0] += 1
             logger.error("tokens not read", extra={"code": exc.code, "reason": str(exc)})
-        else:
+            return
+        if changed:
             self._known = ()
-            logger.info("tokens read", extra={"names": ", ".join(token.name for token in self._tokens)})
+            logger.info("tokens read", extra={"names": ", ".join(token.name for token in self._file.tokens)})
 
 
 def check_model(token: Token, model: str) -> None:
@@ -151,11 +141,3 @@ def authorization(headers: Headers) -> bytes:
         if name == b"authorization":
             return value
     return b""
-
-
-def _state(path: Path) -> tuple[int, ...] | None:
-    try:
-        now = path.stat()
-    except OSError:
-        return None
-    return now.st_mtime_ns, now.st_size, now.st_ino

@@ -64,6 +64,7 @@ class Bulk:
             turn,
             self._counts,
             clock=self._clock,
+            seconds=request.seconds_left,
             max_line_bytes=self._max_line_bytes,
             noted=noted,
         )

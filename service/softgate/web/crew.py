@@ -81,6 +81,16 @@ class Crew:
         }
         return {process: self.workers[process] for process, silent in looked.items() if silent >= seconds}
 
+    def unready(self, generation: Generation, seconds: float) -> Mapping[int, Worker]:
+        """Those that have had so long to load their models, and have not."""
+        born = time.monotonic() - seconds
+        return {
+            process: worker
+            for process, worker in self.of(generation).items()
+            # Once its loop has turned it was ready, and may be on its way out.
+            if worker.born < born and not worker.counts.is_ready and not worker.counts.beats
+        }
+
     def dead(self) -> Iterator[tuple[int, Worker | None, int]]:
         """
         Process, worker and exit code of each child that has ended, taken off the list.

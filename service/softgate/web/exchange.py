@@ -71,6 +71,10 @@ class Exchange:
     def order(self, what: str) -> None:
         self._orders.append(what)
 
+    @property
+    def is_under_way(self) -> bool:
+        return self._trial is not None or self.coming is not None or self._leaving is not None
+
     def step(self) -> None:
         """Go on with what is under way, or begin with what is ordered."""
         self._take_orders()
@@ -81,7 +85,8 @@ class Exchange:
             elif time.monotonic() > self._until:
                 self._fail(f"The new workers were not ready within {self._settings.probe_seconds:g} s.")
         elif self._leaving is not None:
-            if not any(worker.counts.is_ready for worker in self._crew.of(self._leaving).values()):
+            # Until then a client that comes after this reload's answer could still be taken by one of the old.
+            if all(worker.counts.has_left for worker in self._crew.of(self._leaving).values()):
                 self._leaving = None
                 self._end(self._outcome)
         elif self._trial is None and self._orders and self._free_rows() is not None:

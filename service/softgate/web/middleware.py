@@ -99,7 +99,16 @@ class Edge:
                 await self._app(scope, receive, noting)
             elif self._bulk.takes(route.protocol, header(scope["headers"], b"content-type")):
                 check_plain(scope["headers"])
-                lines = Request(route.model, route.version, scope["query_string"], b"", scope["headers"], b"", started)
+                lines = Request(
+                    route.model,
+                    route.version,
+                    scope["query_string"],
+                    b"",
+                    scope["headers"],
+                    b"",
+                    started,
+                    started + self._seconds(header(scope["headers"], TIMEOUT_HEADER)),
+                )
                 noted = partial(self.journal.noted, request_id=request_id)
                 await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
             else:

@@ -7,7 +7,7 @@ from softgate.errors import ReloadFailed
 from softgate.web.metrics.layout import OUTCOMES
 from softgate.web.reloads import News, Reloads
 
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02
 READING_SECONDS = 30.0
 FAILED = OUTCOMES[1]
 

@@ -28,6 +28,7 @@ from softgate.web.metrics.layout import WebCounts, web_counts
 from softgate.web.reloads import FAILURE, Reloads
 from softgate.web.second import Second, second
 from softgate.web.sweeper import Sweeper
+from softgate.web.tokens import TokensFile
 
 logger = logging.getLogger("softgate.web")
 
@@ -114,6 +115,7 @@ class Server(uvicorn.Server):
         for accepting in self.servers:
             accepting.close_empty()
             await accepting.wait_closed()
+        self._own.left()
         sweeping = asyncio.create_task(self._sweep())
         await super().shutdown(sockets)
         sweeping.cancel()
@@ -141,6 +143,7 @@ class Place:
     """The rows of those that serve the same."""
     alone: bool
     """Nobody else listens on the socket."""
+    tokens: TokensFile | None
     grpc: str | None
     """The address for gRPC, where it is spoken."""
 
@@ -186,6 +189,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         alone=place.alone,
         admitted=lambda: own_counts.is_admitted or server.should_exit,
         failed=failed,
+        tokens=place.tokens,
     )
     app = create_app(parts)
     beside = [web_counts(counts, worker=other) for other in place.beside]

@@ -1,5 +1,7 @@
 """A server from its bundles to its end: the shared memory, the processes and what each of them is given."""
 
+import gc
+import importlib
 import logging
 import os
 import signal
@@ -10,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from softgate.errors import StartupFailed
 from softgate.policy.monitor.board import Board
 from softgate.runtime.counts import Counts
 from softgate.runtime.repository import Bundle, unverified
@@ -22,12 +25,15 @@ from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.reloads import Reloads
 from softgate.web.sockets import address, url
 from softgate.web.supervisor import Supervisor
+from softgate.web.tokens import TokensFile
 from softgate.web.watcher import Watcher
 
 logger = logging.getLogger("softgate.web")
 
 # The workers keep the grace themselves, and a little more; only one that hangs needs this.
 EXTRA_GRACE_SECONDS = server.EXTRA_GRACE_SECONDS + 1
+# By FastAPI and uvicorn when they are first used: once, and not by each worker.
+IMPORTED_LATE = ("pydantic.v1", "uvicorn.lifespan.on", "uvicorn.loops.uvloop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,11 @@ class Sockets:
 
 
 def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, folder: Path) -> int:
-    """Serve with as many processes as the settings say, until told to stop; returns the exit code."""
+    """
+    Serve with as many processes as the settings say, until told to stop; returns the exit code.
+
+    Raises StartupFailed.
+    """
     n_rows = settings.workers * (GENERATIONS if settings.supervised else 1)
     # The last row is the supervisor's own: it drops log lines too, and a cell has one writer.
     counts = Counts(layout(bundles), n_rows=n_rows + 1, room=ROOM if settings.supervised else 1)
@@ -59,9 +69,11 @@ def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, fo
         doubt = unverified(bundle)
         if doubt is not None:
             logger.warning(doubt.code, extra={"model": bundle.name, "reason": str(doubt)})
+    tokens = None if settings.tokens_file is None else TokensFile(settings.tokens_file)
     children = Children()
     # The supervisor looks after its workers; who looks after it, or after a worker alone, asks there.
-    told = Told(sockets, children, main=n_rows if settings.supervised else 0, hang_seconds=settings.hang_seconds)
+    main = n_rows if settings.supervised else 0
+    told = Told(sockets, children, tokens, main=main, hang_seconds=settings.hang_seconds)
     told.follow(board)
     watcher = Watcher(board, settings.state_dir)
     also = {} if sockets.grpc is None else {"grpc": sockets.grpc_address}
@@ -71,10 +83,18 @@ def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, fo
             watcher.start()
             web_counts(counts, worker=0).admit()
             parts = server.Place(
-                board, Reloads(), row=0, beside=(), alone=not sockets.taken_over, grpc=sockets.grpc_address
+                board,
+                Reloads(),
+                row=0,
+                beside=(),
+                alone=not sockets.taken_over,
+                tokens=tokens,
+                grpc=sockets.grpc_address,
             )
             return server.run(sockets.main, parts, settings)
-        return _supervised(sockets, board, settings, folder, children=children, watcher=watcher, told=told)
+        return _supervised(
+            sockets, board, settings, folder, children=children, watcher=watcher, told=told, tokens=tokens
+        )
     finally:
         watcher.close()
         told.end()
@@ -89,6 +109,7 @@ def _supervised(
     children: Children,
     watcher: Watcher,
     told: "Told",
+    tokens: TokensFile | None,
 ) -> int:
     reloads = Reloads()
 
@@ -96,28 +117,51 @@ def _supervised(
         if sockets.ops is not None:
             sockets.ops.close()
         beside = [other for other in generation.rows if other != row]
-        place = server.Place(generation.board, reloads, row=row, beside=beside, alone=False, grpc=sockets.grpc_address)
+        place = server.Place(
+            generation.board,
+            reloads,
+            row=row,
+            beside=beside,
+            alone=False,
+            tokens=tokens,
+            grpc=sockets.grpc_address,
+        )
         return server.run(sockets.main, place, settings)
 
     def in_force(board: Board) -> None:
         watcher.follow(board)
         told.follow(board)
 
+    def tick() -> None:
+        watcher.tick()
+        # A worker that is forked now has what its siblings read, who tell of what cannot be read.
+        if tokens is not None:
+            with suppress(StartupFailed):
+                tokens.look()
+
     crew = Crew(children, work, patience=settings.grace_seconds + EXTRA_GRACE_SECONDS)
     exchange = Exchange(
         board, settings, folder=folder, crew=crew, children=children, reloads=reloads, in_force=in_force
     )
     own = web_counts(board.counts, worker=board.counts.n_rows - 1)
-    return Supervisor(sockets.main, settings, crew=crew, exchange=exchange, own=own, tick=watcher.tick).run()
+    for name in IMPORTED_LATE:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    # What workers inherit is no garbage; to look through it costs each of them 70 ms of a processor, measured.
+    gc.freeze()
+    return Supervisor(sockets.main, settings, crew=crew, exchange=exchange, own=own, tick=tick).run()
 
 
 class Told:
     """The process that answers on the listener for operators, where there is one. Forked while there are no threads."""
 
-    def __init__(self, sockets: Sockets, children: Children, *, main: int, hang_seconds: float) -> None:
+    def __init__(
+        self, sockets: Sockets, children: Children, tokens: TokensFile | None, *, main: int, hang_seconds: float
+    ) -> None:
         """`main`: row of the counts of the process that must not hang."""
         self._sockets = sockets
         self._children = children
+        self._tokens = tokens
         self._main = main
         self._hang_seconds = hang_seconds
         self._process: int | None = None
@@ -132,6 +176,7 @@ class Told:
                 self._children,
                 self._sockets.ops,
                 board,
+                self._tokens,
                 main=self._main,
                 hang_seconds=self._hang_seconds,
                 other=self._sockets.main,

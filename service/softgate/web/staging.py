@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from softgate.errors import SoftgateError, UnknownModel
+from softgate.errors import ReloadFailed, SoftgateError, UnknownModel
 from softgate.policy.catalogue import Unloaded
 from softgate.runtime.contained import Limits
 from softgate.runtime.pinned import bundle_digest, verify
@@ -55,7 +55,7 @@ def staged(folder: Path, current: Lineup, orders: Wanted, *, pinned: str | None 
     unloaded = {name: was for name, was in unloaded.items() if name not in orders.read}
     if not (orders.all_read or orders.read):
         return Lineup(list(kept.values()), unloaded)
-    found = {bundle.name: bundle for bundle in find_bundles(folder)}
+    found = {bundle.name: bundle for bundle in _read(folder)}
     missing = orders.read - found.keys()
     if missing:
         raise UnknownModel(
@@ -67,6 +67,15 @@ def staged(folder: Path, current: Lineup, orders: Wanted, *, pinned: str | None 
         bundles = [bundle for _, bundle in sorted((kept | {name: found[name] for name in orders.read}).items())]
     verify(bundles, pinned, others={name: was.digest for name, was in unloaded.items()})
     return Lineup(bundles, unloaded)
+
+
+def _read(folder: Path) -> Sequence[Bundle]:
+    """Raises ReloadFailed where the folder changes meanwhile: what was read may be half the old, half the new."""
+    before = fingerprint(folder)
+    found = find_bundles(folder)
+    if fingerprint(folder) != before:
+        raise ReloadFailed(f"{folder}: changed while it was read; write beside it, then rename.")
+    return found
 
 
 def changed(bundles: Sequence[Bundle], current: Sequence[Bundle]) -> Sequence[Bundle]:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from softgate.errors import BodyTooLarge, MalformedBody, Overloaded, SoftgateError
+from softgate.errors import BodyTooLarge, DeadlineExceeded, MalformedBody, Overloaded, SoftgateError
 from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
 from softgate.runtime.lines import Line
@@ -23,6 +23,8 @@ RETRY_SECONDS = 0.05
 
 Noted = Callable[[Exception], object]
 """Counts an error, and logs it where it is our fault."""
+Found: TypeAlias = "list[tuple[Sequence[Row], Predictions | SoftgateError]]"
+"""What became of rows, all of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,20 @@ class Asked:
     with_logits: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Of a batch for the graph, by the clock."""
+
+    since: float
+    until: float
+
+    def in_vain(self, now: float) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            "Expected to reach the graph before the request's deadline; "
+            f"{(now - self.since) * 1000:.0f} ms in the queue were too long."
+        )
+
+
 class Stream:
     """The answers to one request's lines."""
 
@@ -51,14 +67,17 @@ class Stream:
         counts: WebCounts,
         *,
         clock: Callable[[], float],
+        seconds: float,
         max_line_bytes: int,
         noted: Noted,
     ) -> None:
+        """`seconds`: so long may a batch wait for the graph, from when its lines are there."""
         self._classifier = classifier
         self._asked = asked
         self._turn = turn
         self._counts = counts
         self._clock = clock
+        self._seconds = seconds
         self._max_line_bytes = max_line_bytes
         self._noted = noted
         self._logged: set[str] = set()
@@ -74,8 +93,7 @@ class Stream:
             except SoftgateError as exc:
                 told[line.number] = self._refusal(line.number, exc)
         if rows:
-            async with self._turn:
-                parts = await self._predicted(rows)
+            parts = await self._in_turn(rows, Waiting(started, started + self._seconds))
             # The next batch is in the graph before this one is encoded.
             await asyncio.sleep(0)
             for part, found in parts:
@@ -89,23 +107,36 @@ class Stream:
             raise BodyTooLarge(f"Expected a line of at most {self._max_line_bytes} bytes; got more.")
         return decode_row(content, self._classifier.model.input.row)
 
-    async def _predicted(self, rows: Sequence[Row]) -> list[tuple[Sequence[Row], Predictions | SoftgateError]]:
+    async def _in_turn(self, rows: Sequence[Row], waiting: Waiting) -> Found:
+        try:
+            async with asyncio.timeout(waiting.until - self._clock()):
+                await self._turn.acquire()
+        except TimeoutError:
+            return [(rows, waiting.in_vain(self._clock()))]
+        try:
+            return await self._predicted(rows, waiting)
+        finally:
+            self._turn.release()
+
+    async def _predicted(self, rows: Sequence[Row], waiting: Waiting) -> Found:
         """Rows that cannot be predicted together are tried by halves, until those that cannot at all stand alone."""
         try:
-            return [(rows, await self._predict([row.value for row in rows]))]
+            return [(rows, await self._predict([row.value for row in rows], waiting))]
         except SoftgateError as exc:
-            if len(rows) == 1:
+            if len(rows) == 1 or isinstance(exc, DeadlineExceeded):
                 return [(rows, exc)]
         middle = len(rows) // 2
-        first, second = await asyncio.gather(self._predicted(rows[:middle]), self._predicted(rows[middle:]))
+        halves = (self._predicted(half, waiting) for half in (rows[:middle], rows[middle:]))
+        first, second = await asyncio.gather(*halves)
         return [*first, *second]
 
-    async def _predict(self, values: Sequence[Any]) -> Predictions:
+    async def _predict(self, values: Sequence[Any], waiting: Waiting) -> Predictions:
         rows = self._classifier.check(values)
-        while True:
+        while (now := self._clock()) < waiting.until:
             with suppress(Overloaded):
-                return await self._classifier.predict(rows, profile=self._asked.profile)
-            await asyncio.sleep(RETRY_SECONDS)
+                return await self._classifier.predict(rows, profile=self._asked.profile, expires_at=waiting.until)
+            await asyncio.sleep(min(RETRY_SECONDS, waiting.until - now))
+        raise waiting.in_vain(now)
 
     def _told(self, rows: Sequence[Row], found: Predictions | SoftgateError) -> Iterable[bytes]:
         if isinstance(found, SoftgateError):

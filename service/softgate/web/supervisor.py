@@ -26,6 +26,8 @@ STOP = {signal.SIGTERM, signal.SIGINT}
 # No signal tells that a worker is ready, or hangs, or that somebody ordered a reload. And a thread of some library may
 # swallow a SIGCHLD.
 TICK_SECONDS = 0.1
+# While models are exchanged, for each step of it waits for the next look.
+SHORT_TICK_SECONDS = 0.02
 # Workers that got ready and died again and again.
 EXIT_CRASH_LOOP = 6
 
@@ -53,6 +55,8 @@ class Supervisor:
         self._due = dict.fromkeys(range(settings.workers), -math.inf)
         """Places without a worker → when they get one."""
         self._looked = time.monotonic()
+        self._patience = settings.probe_seconds + settings.grace_seconds
+        """With a worker that loads its models."""
         self._exit_code = 0
         self._stopping = False
 
@@ -65,7 +69,8 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         self._start_due()
         while self._crew.workers or self._due:
-            received = signal.sigtimedwait(watched, TICK_SECONDS)
+            tick_seconds = SHORT_TICK_SECONDS if self._exchange.is_under_way else TICK_SECONDS
+            received = signal.sigtimedwait(watched, tick_seconds)
             self._own.beat()
             if received is not None and received.si_signo in STOP:
                 self._told_to_stop(received.si_signo)
@@ -115,7 +120,12 @@ class Supervisor:
         hung = self._crew.silent(self._settings.hang_seconds, elapsed=elapsed)
         for process, worker in hung.items():
             logger.error("worker hangs", extra={"worker": worker.row, "pid": process})
-        self._crew.kill(hung)
+        # Those of models that are exchanged are the exchange's to wait for.
+        late = self._crew.unready(self._exchange.current, self._patience)
+        for process, worker in late.items():
+            why = f"It was not ready within {self._patience:g} s, SOFTGATE_PROBE_SECONDS and SOFTGATE_GRACE_SECONDS."
+            logger.error("worker hangs", extra={"worker": worker.row, "pid": process, "reason": why})
+        self._crew.kill({**hung, **late})
 
     def _told_to_stop(self, number: int) -> None:
         """The first time, let the workers end their requests; the second time, do not wait."""

@@ -34,6 +34,26 @@ class Token:
     """Those it is good for; None: all."""
 
 
+class TokensFile:
+    """The tokens of a file that may change: the last that could be read. A forked process has those of its parent."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises StartupFailed."""
+        self._path = path
+        # Looked at first: what changes in between differs at the next look.
+        self._seen = _state(path)
+        self.tokens = read_tokens(path)
+
+    def look(self) -> bool:
+        """Whether they are others than at the last look. Raises StartupFailed, once for a change that is not read."""
+        state = _state(self._path)
+        if state == self._seen:
+            return False
+        self._seen = state
+        self.tokens = read_tokens(self._path)
+        return True
+
+
 def new_token() -> str:
     """256 random bits, so that a digest without salt is enough to guard it."""
     return PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
@@ -65,6 +85,15 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     if mistakes:
         raise StartupFailed(f"{path}: " + f"\n{path}: ".join(mistakes))
     return found
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What tells one state of the file from another; None: there is no file."""
+    try:
+        now = path.stat()
+    except OSError:
+        return None
+    return now.st_mtime_ns, now.st_size, now.st_ino
 
 
 def _tokens(values: Mapping[str, Any], mistakes: list[str]) -> tuple[Token, ...]:

@@ -48,6 +48,7 @@ class WebCounts:
         self._counts["connections"][0] = 0
         self._counts["calls_taken"][0] = 0
         self._counts["beats"][0] = 0
+        self._counts["left"][0] = 0
 
     def ready(self) -> None:
         """All models of this worker are loaded."""
@@ -56,6 +57,14 @@ class WebCounts:
     def leave(self) -> None:
         """This worker is about to end, and is to be sent nothing new."""
         self._counts["ready"][0] = 0
+
+    def left(self) -> None:
+        """This worker takes no connection any more, not even one that waits already."""
+        self._counts["left"][0] = 1
+
+    @property
+    def has_left(self) -> bool:
+        return bool(self._counts["left"][0])
 
     def vacate(self) -> None:
         """The row is for a worker that is not admitted yet; its parent says so."""
@@ -129,6 +138,7 @@ def _web_fields() -> Fields:
         "calls_taken": 1,
         "beats": 1,
         "admitted": 1,
+        "left": 1,
         "reloads": len(OUTCOMES),
         "dropped_log_lines": 1,
         "tokens_failures": 1,

@@ -19,11 +19,17 @@ PROBLEMS: Mapping[int, tuple[str, str, str]] = {
     ),
     403: ("The token is not good for this", "forbidden", "Expected a token with the scope predict."),
     404: ("No such model, or not this version", "unknown_model", "Expected the name of a served model: clinc150."),
+    408: ("The request did not come in time", "request_timeout", "Expected the end of the body in time."),
     413: ("The body is too large", "body_too_large", "Expected a body of at most 4194304 bytes; got 9000000."),
     415: (
         "The body is compressed in another way than gzip or deflate, or lines are compressed",
         "unsupported_encoding",
         "Expected a body without Content-Encoding, or one of gzip or deflate.",
+    ),
+    431: (
+        "The request line and headers are too large",
+        "headers_too_large",
+        "Expected a request line and headers of at most 16384 bytes, and at most 100 headers.",
     ),
     429: (
         "The queue is full",
@@ -37,6 +43,7 @@ PROBLEMS: Mapping[int, tuple[str, str, str]] = {
     ),
     500: ("The graph failed", "engine_failed", errors.UNTOLD),
     503: ("The model is still loading", "not_ready", "clinc150 is not ready yet."),
+    505: ("Another version of HTTP", "http_version_unsupported", "Expected HTTP/1.1 or HTTP/1.0."),
 }
 OF_ADMIN: Mapping[int, tuple[str, str, str]] = {
     409: ("Nothing was exchanged", "reload_failed", "Nothing was served before."),
