@@ -104,12 +104,14 @@ class Server(uvicorn.Server):
         own: WebCounts,
         others: Callable[[], Sequence[float]],
         leave: Callable[[], None],
+        supervised: bool,
     ) -> None:
-        """`leave` is called when the server is told to stop."""
+        """`leave` is called when the server is told to stop; `supervised`: a supervisor kills what is to end at once."""
         super().__init__(config)
         self._own = own
         self._others = others
         self._leave = leave
+        self._supervised = supervised
         self.servers = []
         edge: Any = config.app
         self._sweeper = Sweeper(self._open, edge.limits, keep_alive_seconds=config.timeout_keep_alive)
@@ -135,7 +137,10 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal lets requests end; the second does not wait for anything."""
         if self.should_exit:
-            os._exit(128 + sig)
+            # A terminal and systemd tell the workers, and the supervisor they tell as well tells them again.
+            if not self._supervised:
+                os._exit(128 + sig)
+            return
         self.should_exit = True
         for accepting in self.servers:
             accepting.close()
@@ -182,6 +187,7 @@ class Place:
     """The rows of those that serve the same."""
     alone: bool
     """Nobody else listens on the socket."""
+    supervised: bool
 
 
 def run(listener: socket.socket, place: Place, settings: Settings) -> int:
@@ -245,6 +251,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         # Those that load models, or do not run any more, take no connections.
         others=lambda: [other.n_connections for other in beside if other.is_ready],
         leave=leave,
+        supervised=place.supervised,
     )
     # While the server runs, uvicorn sees to it that it is called.
     for number in (signal.SIGTERM, signal.SIGINT):

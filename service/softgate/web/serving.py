@@ -1,6 +1,7 @@
 """A server from its bundles to its end: the shared memory, the processes and what each of them is given."""
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -17,8 +18,8 @@ from softgate.settings import Settings
 from softgate.web import logs, ops, server
 from softgate.web.children import Children
 from softgate.web.crew import Crew, Generation
-from softgate.web.exchange import GENERATIONS, ROOM, Exchange
-from softgate.web.metrics.layout import layout, web_counts
+from softgate.web.exchange import FAILED, GENERATIONS, ROOM, Exchange
+from softgate.web.metrics.layout import WebCounts, layout, web_counts
 from softgate.web.reloads import Reloads
 from softgate.web.supervisor import Supervisor
 from softgate.web.watcher import Watcher
@@ -27,6 +28,8 @@ logger = logging.getLogger("softgate.web")
 
 # The workers keep the grace themselves, and a little more; only one that hangs needs this.
 EXTRA_GRACE_SECONDS = server.EXTRA_GRACE_SECONDS + 1
+# Between starts of the process that answers operators: one that dies at once is not to keep the supervisor busy.
+PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,11 @@ def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, fo
         if not settings.supervised:
             watcher.start()
             web_counts(counts, worker=0).admit()
-            parts = server.Place(board, Reloads(), row=0, beside=(), alone=not sockets.taken_over)
-            return server.run(sockets.main, parts, settings)
+            reloads = Reloads()
+            _refuse_reloads(reloads, web_counts(counts, worker=n_rows))
+            alone = not sockets.taken_over
+            place = server.Place(board, reloads, row=0, beside=(), alone=alone, supervised=False)
+            return server.run(sockets.main, place, settings)
         return _supervised(sockets, board, settings, folder, children=children, watcher=watcher, told=told)
     finally:
         watcher.close()
@@ -86,8 +92,12 @@ def _supervised(
         if sockets.ops is not None:
             sockets.ops.close()
         beside = [other for other in generation.rows if other != row]
-        place = server.Place(generation.board, reloads, row=row, beside=beside, alone=False)
+        place = server.Place(generation.board, reloads, row=row, beside=beside, alone=False, supervised=True)
         return server.run(sockets.main, place, settings)
+
+    def tick() -> None:
+        watcher.tick()
+        told.tick()
 
     def in_force(board: Board) -> None:
         watcher.follow(board)
@@ -98,7 +108,20 @@ def _supervised(
         board, settings, folder=folder, crew=crew, children=children, reloads=reloads, in_force=in_force
     )
     own = web_counts(board.counts, worker=board.counts.n_rows - 1)
-    return Supervisor(sockets.main, settings, crew=crew, exchange=exchange, own=own, tick=watcher.tick).run()
+    return Supervisor(sockets.main, settings, crew=crew, exchange=exchange, own=own, tick=tick).run()
+
+
+def _refuse_reloads(reloads: Reloads, own: WebCounts) -> None:
+    """SIGHUP would end a worker that nobody starts again; whoever sends it is told what to do."""
+
+    def refuse(*_: object) -> None:
+        reason = "Expected a supervisor: SOFTGATE_ADMIN, SOFTGATE_WATCH_SECONDS or a second worker starts one."
+        reloads.begin()
+        reloads.end(FAILED, reason)
+        own.reloaded(FAILED)
+        logger.error("reload failed", extra={"reason": reason})
+
+    signal.signal(signal.SIGHUP, refuse)
 
 
 class Told:
@@ -111,26 +134,45 @@ class Told:
         self._main = main
         self._hang_seconds = hang_seconds
         self._process: int | None = None
+        self._board: Board | None = None
+        self._started = -math.inf
 
     def follow(self, board: Board) -> None:
         """Tell of this board from now on."""
-        if self._sockets.ops is None:
-            return
-        before, self._process = (
-            self._process,
-            ops.start(
-                self._children,
-                self._sockets.ops,
-                board,
-                main=self._main,
-                hang_seconds=self._hang_seconds,
-                other=self._sockets.main,
-            ),
-        )
+        self._board, before = board, self._process
+        self._start()
         _end(before)
+
+    def tick(self) -> None:
+        """Start it again where it has died, at most once a second."""
+        if self._process is None or _runs(self._process):
+            return
+        if time.monotonic() - self._started >= PAUSE_SECONDS:
+            logger.error("ops process died", extra={"pid": self._process})
+            self._start()
 
     def end(self) -> None:
         _end(self._process)
+
+    def _start(self) -> None:
+        if self._sockets.ops is None or self._board is None:
+            return
+        self._started = time.monotonic()
+        self._process = ops.start(
+            self._children,
+            self._sockets.ops,
+            self._board,
+            main=self._main,
+            hang_seconds=self._hang_seconds,
+            other=self._sockets.main,
+        )
+
+
+def _runs(process: int) -> bool:
+    # It may have been buried with the workers.
+    with suppress(ChildProcessError):
+        return os.waitpid(process, os.WNOHANG)[0] == 0
+    return False
 
 
 def _end(process: int | None) -> None:
