@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
         leave: Callable[[], None],
         supervised: bool,
     ) -> None:
-        """`leave` is called when the server is told to stop; `supervised`: a supervisor kills what is to end at once."""
+        """`leave` is called at the first signal to stop; `supervised`: a supervisor kills what is to end at once."""
         super().__init__(config)
         self._own = own
         self._others = others
