@@ -22,7 +22,6 @@ from softgate.runtime.jobs import Job
 from softgate.web import calls, errors
 from softgate.web.asgi import (
     ClientGone,
-    Room,
     check_plain,
     pieces,
     read_request,
@@ -35,6 +34,7 @@ from softgate.web.bulk import Bulk
 from softgate.web.head import Limits, header
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request, owner
+from softgate.web.room import Room
 from softgate.web.whole import TIMEOUT_HEADER, Route, Whole, Write
 
 logger = logging.getLogger("softgate.web")
@@ -113,7 +113,9 @@ class Edge:
                 check_plain(scope["headers"])
                 lines = Request(route.model, route.version, scope["query_string"], b"", scope["headers"], b"", started)
                 noted = partial(self._noted, request_id=request_id)
-                await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
+                await self._bulk.answer(
+                    lines, pieces(scope, receive), while_there(scope, noting), noted, room=self.room
+                )
             else:
                 limit, room = self.max_body_bytes, self.room
                 expires_at = started + self._seconds(header(scope["headers"], TIMEOUT_HEADER))
