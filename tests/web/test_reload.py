@@ -203,6 +203,17 @@ def test_a_signal_reloads(folder: Path) -> None:
         assert reload(server).status_code == 404
 
 
+def test_new_workers_that_are_not_ready_in_time_are_ended(folder: Path) -> None:
+    with serving(folder, workers=2, variables=ADMIN | {"SOFTGATE_PROBE_SECONDS": "1"}) as server:
+        before = children(server.process.pid)
+        write_model(folder / "slow", slow(seconds_hint=20), name="slow", routing="threshold = 0.6")
+        write_calibration(folder / "slow", temperature=1.0)
+        answer = server.client.post("/admin/reload")
+
+        assert (answer.status_code, answer.json()["detail"]) == (409, "The new workers were not ready within 1 s.")
+        until(lambda: children(server.process.pid) == before, seconds=5)
+
+
 def test_a_signal_to_reload_ends_no_worker(folder: Path) -> None:
     with serving(folder, workers=2, variables={}) as server:
         before = children(server.process.pid)
