@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from softgate.errors import ReloadFailed
 from softgate.policy.monitor.board import Board
 from softgate.runtime.counts import Counts
 from softgate.runtime.repository import Bundle, unverified
@@ -117,7 +118,7 @@ def _refuse_reloads(reloads: Reloads, own: WebCounts) -> None:
     def refuse(*_: object) -> None:
         reason = "Expected a supervisor: SOFTGATE_ADMIN, SOFTGATE_WATCH_SECONDS or a second worker starts one."
         reloads.begin()
-        reloads.end(FAILED, reason)
+        reloads.end(FAILED, ReloadFailed.code, reason)
         own.reloaded(FAILED)
         logger.error("reload failed", extra={"reason": reason})
 
