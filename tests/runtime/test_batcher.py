@@ -494,3 +494,41 @@ async def test_nothing_is_told_twice_when_the_batcher_is_abandoned() -> None:
     await bench.step()
 
     assert list(map(outcome, told)) == ["A", "RuntimeError"]
+
+
+@played
+async def test_what_comes_after_the_end_is_told_so_and_runs_nothing() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.batcher.abandon(RuntimeError())
+    with pytest.raises(RuntimeError):
+        bench.put("b")
+    await bench.step()
+
+    assert bench.ran == [["a"]]
+    assert bench.executor.waiting == []
+
+
+@played
+async def test_a_caller_that_leaves_during_its_run_is_not_called_back() -> None:
+    bench = Bench()
+    told: list[object] = []
+    left = bench.batcher.put("a", n_rows=1, group="", done=told.append)
+    left.left = True
+    await bench.step()
+
+    assert bench.ran == [["a"]]
+    assert told == []
+
+
+@played
+async def test_a_full_run_tells_the_pace_though_none_waits_behind_it() -> None:
+    bench = Bench(max_rows=2, longest_wait=0.9)
+    bench.put("aa")
+    await advance(1.0)
+    await bench.step()
+    bench.put("b")
+    bench.put("cc")
+
+    with pytest.raises(Overloaded, match="at most 900 ms; the 2 rows in the queue take 1000 ms"):
+        bench.put("d")

@@ -30,6 +30,17 @@ def test_what_was_compressed_comes_back_whatever_its_pieces(body: bytes, encodin
     assert inflated(encoding, COMPRESS[encoding](body), step=step) == body
 
 
+def test_a_body_that_inflates_to_nothing_is_refused_at_the_limit() -> None:
+    compress = zlib.compressobj(wbits=31)
+    decoding = decoder(b"gzip", limit=LIMIT)
+    decoding.feed(compress.compress(b"") + compress.flush(zlib.Z_SYNC_FLUSH))
+
+    nothing = b"\x00\x00\x00\xff\xff"
+    assert [decoding.feed(nothing) for _ in range(LIMIT // 5)] == [b""] * (LIMIT // 5)
+    with pytest.raises(BodyTooLarge):
+        decoding.feed(nothing * LIMIT)
+
+
 @pytest.mark.parametrize("encoding", [b"", b"identity", b"Identity"])
 def test_a_plain_body_stays_as_it_is(encoding: bytes) -> None:
     assert inflated(encoding, b"as it is") == b"as it is"

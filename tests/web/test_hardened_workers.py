@@ -154,6 +154,15 @@ def test_a_client_of_the_ops_port_that_says_nothing_or_too_much_is_cut_off(folde
         assert httpx2.get(f"http://127.0.0.1:{port}/livez").status_code == 200
 
 
+def test_who_answers_on_the_ops_port_is_replaced_when_it_dies(folder: Path) -> None:
+    port = free_port()
+    with served(folder, workers=2, variables={"SOFTGATE_OPS_PORT": str(port)}) as server:
+        # The first child is the one that tells.
+        os.kill(children(server.process.pid)[0], signal.SIGKILL)
+
+        assert httpx2.get(f"http://127.0.0.1:{port}/livez", timeout=20).status_code == 200
+
+
 def test_a_taken_ops_port_ends_the_command(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from softgate.runtime.jobs import Job
+from softgate.web.guarded import Awaited
 from softgate.web.head import Limits
 from softgate.web.http import Http
 from softgate.web.protocols import Answer
@@ -19,6 +20,10 @@ from softgate.web.whole import Route, Whole, Write
 HELD = b"POST /held HTTP/1.1\r\nhost: here\r\ncontent-length: 0\r\n\r\n"
 CHUNKED = b"POST /any HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
 REFUSED = HELD.replace(b"/held", b"/refused")
+
+
+CLOSING = HELD.replace(b"/held", b"/closing")
+UNFINISHED = HELD.replace(b"length: 0", b"length: 9") + b"half"
 
 
 class Hands:
@@ -48,6 +53,8 @@ class Hands:
             self.n_refused += 1
             write(Answer(b"no", status=400), "id")
             return None
+        if whole.path == "/closing":
+            whole.keep_alive = False
         job: Job[Any, Any] = Job(None, 1, None, 0.0, lambda _: None)
         self.asked.append((write, job))
         return job
@@ -196,5 +203,25 @@ def test_a_connection_is_not_idle_while_a_request_behind_another_is_under_way() 
             rest = await reader.read()
 
         assert (found, rest) == ([(400, b"no"), (200, b"yes")], b"")
+
+    play(scene())
+
+
+def test_a_client_is_let_go_whose_request_behind_the_last_answer_never_ends() -> None:
+    async def scene() -> None:
+        hands = Hands()
+        async with connection(hands) as (reader, writer):
+            writer.write(CLOSING + UNFINISHED)
+            await until_asked(hands, 1)
+            hands.asked[0][0](Answer(b"yes"), "id")
+            rest = await reader.read()
+            awaited = hands.protocols[0].awaited()
+            # And its own leave is seen.
+            writer.close()
+            while not hands.gone:
+                await asyncio.sleep(0.001)
+
+        assert b"connection: close" in rest
+        assert awaited == (Awaited.CLOSE, 0, 0)
 
     play(scene())

@@ -1,8 +1,10 @@
 """Models exchanged while the server runs: wholly, or not at all."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +14,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from graphs import linear, write_calibration, write_model
+from graphs import linear, slow, write_calibration, write_model
 from memory import proportional_mib
 from processes import children, free_port, until
 from servers import Served, served
@@ -104,6 +106,12 @@ def change_what_a_calibration_is_bound_to(folder: Path) -> None:
     (folder / "toy" / "labels.txt").write_text("a\nb\nc\nd\n")
 
 
+def break_what_has_a_name_that_is_no_text(folder: Path) -> None:
+    strange = Path(os.fsdecode(bytes(folder) + b"/\xff"))
+    strange.mkdir()
+    (strange / "classifier.toml").write_text("name = 1\n")
+
+
 def remove(folder: Path) -> None:
     (folder / "toy" / "classifier.toml").unlink()
 
@@ -112,6 +120,7 @@ BROKEN = {
     break_card: "classifier.toml: name: got",
     break_graph: "model.onnx",
     break_what_nobody_vouches_for: "toy: ",
+    break_what_has_a_name_that_is_no_text: "classifier.toml: name: got",
     change_what_a_calibration_is_bound_to: "labels.txt",
     remove: "expected models named toy",
 }
@@ -194,6 +203,46 @@ def test_a_signal_reloads(folder: Path) -> None:
 
         until(lambda: confidence(server) == pytest.approx(at(2)), seconds=30)
         assert reload(server).status_code == 404
+
+
+def test_new_workers_that_are_not_ready_in_time_are_ended(folder: Path) -> None:
+    with serving(folder, workers=2, variables=ADMIN | {"SOFTGATE_PROBE_SECONDS": "1"}) as server:
+        before = children(server.process.pid)
+        write_model(folder / "slow", slow(seconds_hint=20), name="slow", routing="threshold = 0.6")
+        write_calibration(folder / "slow", temperature=1.0)
+        answer = server.client.post("/admin/reload")
+
+        assert (answer.status_code, answer.json()["detail"]) == (409, "The new workers were not ready within 1 s.")
+        until(lambda: children(server.process.pid) == before, seconds=5)
+
+
+def test_a_signal_to_reload_ends_no_worker(folder: Path) -> None:
+    with serving(folder, workers=2, variables={}) as server:
+        before = children(server.process.pid)
+        for process in [*before, server.process.pid]:
+            os.kill(process, signal.SIGHUP)
+
+        until(lambda: verbose(server)["reload"] == "ok", seconds=30)
+        assert children(server.process.pid) == before
+
+
+def test_a_signal_to_reload_is_refused_where_nobody_could(folder: Path) -> None:
+    with serving(folder, variables={}) as server:
+        server.process.send_signal(signal.SIGHUP)
+
+        until(lambda: verbose(server)["reload"] is not None, seconds=30)
+        assert verbose(server)["reload"].startswith("failed Expected a supervisor")
+
+
+def test_a_server_that_stops_does_not_wait_for_a_reload(folder: Path) -> None:
+    with serving(folder, variables=ADMIN | {"SOFTGATE_GRACE_SECONDS": "60"}) as server, ThreadPoolExecutor() as pool:
+        write_model(folder / "slow", slow(seconds_hint=10), name="slow", routing="threshold = 0.6")
+        before = children(server.process.pid)
+        answer = pool.submit(server.client.post, "/admin/reload")
+        until(lambda: children(server.process.pid) != before, seconds=20)
+
+        assert server.stop() == 0
+        assert answer.result().json()["detail"] == "The server is being stopped."
 
 
 def test_a_folder_that_is_watched_is_reloaded_when_it_has_come_to_rest(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from memory import peak_mib
+from processes import until
 from raw_http import answers, connect, exchange, post, until_closed
 from servers import Served, served
 from softgate.errors import HeadersTooLarge, MalformedRequest, SoftgateError
@@ -19,6 +20,7 @@ from softgate.web.head import Limits, check_head
 
 SECRET = b"hunter2"
 PATH = "/v1/models/words/predict"
+LINES = {"content-type": "application/x-ndjson"}
 POST = b"POST /v1/models/words/predict HTTP/1.1\r\n"
 HOST = POST + b"host: a\r\n"
 CHUNKED = HOST + b"transfer-encoding: chunked\r\n\r\n"
@@ -237,6 +239,25 @@ def test_bodies_that_never_end_share_a_room(models: Path) -> None:
         while server.client.post(PATH, content=padded).status_code != 200 and time.monotonic() < until:
             time.sleep(0.1)
         assert {server.client.post(PATH, content=padded).status_code for _ in range(50)} == {200}
+
+
+def test_lines_that_never_end_share_the_room(models: Path) -> None:
+    beginning = post(b'"' + b"x" * 90_000 + b"\n", b"content-type: application/x-ndjson")[:-1]
+    variables = {"SOFTGATE_MAX_BODY_BYTES": "100000", "SOFTGATE_ACCESS_LOG": "none"}
+    with served(models, variables=variables) as server, ExitStack() as crowd:
+
+        def n_refused() -> float:
+            return server.metrics()['softgate_errors_total{code="overloaded"}']
+
+        clients = [crowd.enter_context(connect(server)) for _ in range(100)]
+        for client in clients:
+            client.sendall(beginning)
+        until(lambda: n_refused() >= 60, seconds=20)
+        assert n_refused() < 70
+        crowd.close()
+        # Left, they give back what they took.
+        lines = b'"rain"\n' + b" " * 90_000 + b"\n"
+        until(lambda: server.client.post(PATH, content=lines, headers=LINES).status_code == 200, seconds=20)
 
 
 @pytest.mark.parametrize("asked", [b"a b", b"a" * 65, b"\xff", b"a\tb", b"<script>", b"", b"a/b", b"a,b"])

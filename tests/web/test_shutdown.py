@@ -1,5 +1,6 @@
 """The end of a server: what its clients notice of it is nothing, or a connection that closes."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -8,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from graphs import slow, write_model, write_text_model
-from processes import children, running
+from processes import children, free_port, running, until
 from servers import Served, Started, command, served, started
 from softgate.web.sweeper import LINGER_SECONDS
 from steady_clients import Tally, asking
@@ -163,3 +165,26 @@ def test_a_second_signal_ends_the_server_at_once(folder: Path, workers: int) -> 
         assert server.process.wait(timeout=20) == 128 + signal.SIGINT
         assert time.monotonic() - told_at < 5
         assert not any(running(child) for child in left)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_is_one_signal(tmp_path: Path, how: signal.Signals) -> None:
+    """As a terminal's Ctrl-C and systemd's stop send it: to the workers and to the supervisor, who tells them again."""
+    folder = write_model(tmp_path / "slow", slow(seconds_hint=2), name="slow", routing="threshold = 0.7")
+    port = free_port()
+    with (
+        served(folder, workers=2, variables={"SOFTGATE_OPS_PORT": str(port)}) as server,
+        connect(server) as client,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}") as ops,
+    ):
+        client.sendall(posted("slow", b'{"inputs": [1, 2, 3, 4]}'))
+        time.sleep(0.2)
+        for process in children(server.process.pid):
+            os.kill(process, how)
+        until(lambda: ops.get("/readyz").status_code == 503, seconds=10)
+        server.process.send_signal(how)
+        answer = everything(client)
+        code = server.process.wait(timeout=20)
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert code == 0

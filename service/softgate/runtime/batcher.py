@@ -57,6 +57,7 @@ class Batcher(Generic[Payload, Result]):
         # One for all that wait: set for the first deadline among them, and not cancelled when they run in time.
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
+        self._abandoned: BaseException | None = None
         self._depth = depth
 
     def stay_on_loop(self) -> None:
@@ -89,7 +90,9 @@ class Batcher(Generic[Payload, Result]):
         done: Callable[[Result | BaseException], None],
         expires_at: float = math.inf,
     ) -> Job[Payload, Result]:
-        """The same for a caller who is called back, always later. Raises Overloaded."""
+        """The same for a caller who is called back, always later. Raises Overloaded, and why it was abandoned."""
+        if self._abandoned is not None:
+            raise self._abandoned
         now = self._clock()
         self._admission.check(n_rows, n_queued=self._n_queued, seconds_left=expires_at - now)
         job: Job[Payload, Result] = Job(payload, n_rows, group, now, done, expires_at)
@@ -102,7 +105,8 @@ class Batcher(Generic[Payload, Result]):
         return job
 
     def abandon(self, reason: BaseException) -> None:
-        """Tell whoever still waits that nothing will come of it; the run under way goes on."""
+        """Tell whoever still waits, or comes yet, that nothing will come of it; the run under way goes on."""
+        self._abandoned = reason
         self._cancel_timer()
         if self._alarm is not None:
             self._alarm.cancel()

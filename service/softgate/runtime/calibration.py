@@ -16,6 +16,7 @@ from typing import Any
 from softgate.errors import CalibrationInvalid
 from softgate.numerics.conformal import SET_SCORES
 from softgate.numerics.temperature import TEMPERATURE_RANGE
+from softgate.runtime import files
 from softgate.runtime.reference import Reference, read_reference
 from softgate.runtime.table import Table, shown
 from softgate.types import ModelFiles
@@ -108,7 +109,7 @@ def seal(values: Mapping[str, Any]) -> bytes:
 def read_calibration(path: Path, expected: Mapping[str, str | None], *, names: Names) -> Calibration | None:
     """The calibration at `path`, None where there is none. Raises CalibrationInvalid."""
     try:
-        content = path.read_bytes()
+        content = files.content(path)
     except FileNotFoundError:
         return None
     except OSError as exc:

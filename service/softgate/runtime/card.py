@@ -14,6 +14,7 @@ from typing import Any
 
 from softgate.errors import CardInvalid
 from softgate.numerics.activations import ACTIVATIONS
+from softgate.runtime import files
 from softgate.runtime.beside import PLAIN_NAME, is_plain
 from softgate.runtime.calibration import DEFAULT_PROFILE
 from softgate.runtime.inputs import INPUTS
@@ -123,10 +124,10 @@ class Card:
 def read_card(path: Path) -> Card:
     """The card at `path`. Raises CardInvalid."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(files.content(path).decode())
     except FileNotFoundError as exc:
         raise CardInvalid(f"{path}: there is no such file. A model folder holds a classifier.toml.") from exc
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as exc:
         raise CardInvalid(f"{path}: not a readable TOML file: {exc}.") from exc
     mistakes: list[str] = []
     card = _card(Table(values, place="", mistakes=mistakes), values)

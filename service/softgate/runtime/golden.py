@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import GoldenMismatch
+from softgate.runtime import files
 
 # CPUs add in different orders; 24 layers of float32 differ by about 1e-4, a wrong weight by far more.
 TOLERANCE = 1e-3
@@ -31,7 +32,7 @@ class Golden:
 def read_golden(path: Path) -> Golden | None:
     """The golden rows at `path`, None where there is no file. Raises GoldenMismatch for a file that is not one."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(files.content(path))
     except FileNotFoundError:
         return None
     except OSError as exc:

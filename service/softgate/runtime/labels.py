@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from softgate.errors import CardInvalid
+from softgate.runtime import files
 from softgate.runtime.calibration import DEFAULT_PROFILE, Names
 from softgate.runtime.card import Card
 from softgate.runtime.table import shown
@@ -14,7 +15,7 @@ MAX_LABEL_CHARACTERS = 128
 def read_labels(path: Path) -> tuple[tuple[str, ...], bytes]:
     """The label names in the order of the graph's columns, and the bytes they came from. Raises CardInvalid."""
     try:
-        content = path.read_bytes()
+        content = files.content(path)
         labels = tuple(content.decode("utf-8").removesuffix("\n").split("\n"))
     except FileNotFoundError as exc:
         raise CardInvalid(f"{path}: there is no such file. It holds one label per line, in the graph's order.") from exc

@@ -22,6 +22,11 @@ class Lines:
         self._held = bytearray()
         self._too_long = False
 
+    @property
+    def n_held(self) -> int:
+        """Bytes of the line that has not ended."""
+        return len(self._held)
+
     def feed(self, piece: bytes) -> Iterator[Line]:
         """The lines that end in `piece`; to be taken to its end before the next."""
         start = 0

@@ -24,6 +24,7 @@ from softgate.errors import (
     MemoryExhausted,
     SoftgateError,
 )
+from softgate.runtime import files
 from softgate.runtime.beside import read_beside
 from softgate.runtime.calibration import Calibration, bindings, read_calibration, sha256
 from softgate.runtime.card import Card, bound_parts, read_card
@@ -264,6 +265,6 @@ def _is_version(name: str) -> bool:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return files.content(path)
     except OSError as exc:
         raise GraphInvalid(f"{path}: cannot be read: {exc.strerror}.") from exc

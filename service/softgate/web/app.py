@@ -19,7 +19,7 @@ from softgate.policy.catalogue import Catalogue
 from softgate.policy.monitor.board import Board
 from softgate.settings import Settings
 from softgate.web import admin, calls, docs, drift, errors, health, models
-from softgate.web.asgi import ClientGone, Room, read_request
+from softgate.web.asgi import ClientGone, read_request
 from softgate.web.aside import Aside
 from softgate.web.auth import Guard
 from softgate.web.bulk import Bulk
@@ -33,6 +33,7 @@ from softgate.web.orders import Orders
 from softgate.web.protocols import PROTOCOLS, Protocol, owner
 from softgate.web.protocols.open_inference import control, repository
 from softgate.web.reloads import Reloads
+from softgate.web.room import Room
 from softgate.web.schema.published import PUBLISHED, Published
 from softgate.web.tokens import TokensFile
 from softgate.web.whole import Route

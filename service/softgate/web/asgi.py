@@ -7,35 +7,19 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from softgate.errors import BodyTooLarge, MalformedBody, Overloaded, SoftgateError, UnsupportedEncoding
+from softgate.errors import BodyTooLarge, MalformedBody, SoftgateError, UnsupportedEncoding
 from softgate.web import errors
 from softgate.web.encoding import PLAIN, decoder
 from softgate.web.guarded import REFUSAL_KEY
 from softgate.web.head import Headers, header
 from softgate.web.http import IS_GONE_KEY, SWITCHING_KEY
 from softgate.web.protocols import Answer, Request
+from softgate.web.room import Room
 from softgate.web.whole import Route
 
 
 class ClientGone(Exception):
     """The client closed the connection before its request was complete: there is nobody to answer."""
-
-
-class Room:
-    """For the bodies that are being received, all together: five hundred that never end would fill the memory."""
-
-    def __init__(self, n_bytes: int) -> None:
-        self._n_bytes = n_bytes
-        self._n_taken = 0
-
-    def take(self, n_bytes: int) -> None:
-        """Raises Overloaded; what was taken is to be given back all the same."""
-        self._n_taken += n_bytes
-        if self._n_taken > self._n_bytes:
-            raise Overloaded(f"Expected bodies of at most {self._n_bytes} bytes under way at once; there are more.")
-
-    def give_back(self, n_bytes: int) -> None:
-        self._n_taken -= n_bytes
 
 
 async def read_request(

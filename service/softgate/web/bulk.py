@@ -7,7 +7,8 @@ the client has taken what was answered.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from weakref import WeakKeyDictionary
 
 from starlette.types import Send
@@ -18,6 +19,7 @@ from softgate.runtime.lines import Line, Lines, grouped
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols.native import Native
 from softgate.web.protocols.protocol import Protocol, Request
+from softgate.web.room import Room
 from softgate.web.stream import Noted, Stream, asked
 
 NDJSON = b"application/x-ndjson"
@@ -50,11 +52,13 @@ class Bulk:
         """Whether a request of this protocol is a stream of lines."""
         return is_lines(content_type) and isinstance(protocol, Native)
 
-    async def answer(self, request: Request, pieces: AsyncIterator[bytes], send: Send, noted: Noted) -> None:
+    async def answer(
+        self, request: Request, pieces: AsyncIterator[bytes], send: Send, noted: Noted, *, room: Room
+    ) -> None:
         """
         Reads `pieces`, the body as it arrives, and sends line after line.
 
-        Raises SoftgateError before anything is sent, and at any time what `pieces` and `send` raise.
+        Raises SoftgateError before anything is sent, and at any time Overloaded and what `pieces` and `send` raise.
         """
         classifier = self._catalogue.find(request.model, request.version)
         turn = self._turns.setdefault(classifier, asyncio.Lock())
@@ -71,9 +75,12 @@ class Bulk:
         answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(N_AHEAD)
         max_rows = min(self._max_rows, classifier.model.bundle.card.serving.max_batch)
         try:
-            async with asyncio.TaskGroup() as group:
+            async with (
+                aclosing(batches(pieces, max_rows=max_rows, max_bytes=self._max_line_bytes, room=room)) as found,
+                asyncio.TaskGroup() as group,
+            ):
                 group.create_task(_write(answers, send))
-                async for batch in batches(pieces, max_rows=max_rows, max_bytes=self._max_line_bytes):
+                async for batch in found:
                     await answers.put(group.create_task(stream.answer(batch)))
                 await answers.put(None)
         except BaseExceptionGroup as exc:
@@ -85,12 +92,20 @@ def is_lines(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip().lower() == NDJSON
 
 
-async def batches(pieces: AsyncIterator[bytes], *, max_rows: int, max_bytes: int) -> AsyncIterator[list[Line]]:
-    """The lines of a body in batches, none of which waits for more of the body to come."""
-    lines = Lines(limit=max_bytes)
-    async for piece in pieces:
-        for batch in grouped(lines.feed(piece), max_lines=max_rows, max_bytes=max_bytes):
-            yield batch
+async def batches(
+    pieces: AsyncIterator[bytes], *, max_rows: int, max_bytes: int, room: Room
+) -> AsyncGenerator[list[Line], None]:
+    """The lines of a body in batches, none of which waits for more of the body to come. Raises Overloaded."""
+    lines, n_taken = Lines(limit=max_bytes), 0
+    try:
+        async for piece in pieces:
+            for batch in grouped(lines.feed(piece), max_lines=max_rows, max_bytes=max_bytes):
+                yield batch
+            room.give_back(n_taken)
+            n_taken = lines.n_held
+            room.take(n_taken)
+    finally:
+        room.give_back(n_taken)
     for batch in grouped(lines.rest(), max_lines=max_rows, max_bytes=max_bytes):
         yield batch
 

@@ -26,6 +26,8 @@ class Children:
             return process
         code = 1
         try:
+            # Sent to all of a terminal, it is this process's business alone.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, set())
             os.close(self._life)
             threading.Thread(target=self._wait_for_death, args=(orphaned,), daemon=True).start()

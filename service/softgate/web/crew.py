@@ -60,8 +60,9 @@ class Crew:
     def dismiss(self, workers: Mapping[int, Worker]) -> None:
         """They end what is under way."""
         for process, worker in workers.items():
-            worker.end = time.monotonic() + self._patience
-            os.kill(process, signal.SIGTERM)
+            if math.isinf(worker.end):
+                worker.end = time.monotonic() + self._patience
+                os.kill(process, signal.SIGTERM)
 
     def kill(self, workers: Mapping[int, Worker]) -> None:
         for process in workers:

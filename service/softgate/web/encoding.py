@@ -24,10 +24,13 @@ class Inflating:
             raise UnsupportedEncoding("Expected a body without Content-Encoding, or one of gzip or deflate.")
         self._inflate = zlib.decompressobj(window)
         self._left = limit
+        # What does not shrink grows by a little.
+        self._n_unread = 2 * limit
         self._limit = limit
 
     def feed(self, piece: bytes) -> bytes:
         """Raises BodyTooLarge and MalformedBody."""
+        self._n_unread -= len(piece)
         try:
             # One more than may be there: it tells too large from just right.
             found = self._inflate.decompress(piece, self._left + 1)
@@ -36,6 +39,9 @@ class Inflating:
         self._left -= len(found)
         if self._left < 0:
             raise BodyTooLarge(f"Expected a body of at most {self._limit} bytes once it is inflated; got more.")
+        if self._n_unread < 0:
+            # What inflates to nothing could go on for ever.
+            raise BodyTooLarge(f"Expected a body of at most {self._limit} bytes; got more.")
         if self._inflate.unused_data:
             raise _broken()
         return found

@@ -92,6 +92,15 @@ class Exchange:
         elif self._trial is None and self._orders and self._free_rows() is not None:
             self._begin()
 
+    def stop(self) -> None:
+        """The server ends: whoever waits for a reload is told so."""
+        if self._trial is not None:
+            self._trial.end()
+        if self._leaving is not None:
+            self._end(self._outcome)
+        elif self._reloads.begun != self._reloads.ended:
+            self._fail("The server is being stopped.")
+
     def buried(self, process: int, worker: Worker | None, exit_code: int) -> None:
         """Notes the death of a process that is none of the current generation."""
         if self._trial is not None and process == self._trial.process:

@@ -6,7 +6,7 @@ for all connections (`sweeper.py`): a request costs no clock and no timer.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 from typing import Any
 
@@ -75,7 +75,7 @@ class Guarded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.flow = Flow(self)
+        self.flow: Flow = Flow(self)
 
     def data_received(self, data: bytes) -> None:
         self._has_answered = False
@@ -137,6 +137,8 @@ class Guarded(HttpToolsProtocol):
         """What the client is waited for, and since which request and piece; None where it waits for the server."""
         if self.flow.write_paused or self.transport.is_closing():
             return Awaited.READER, 0, self._n_pauses
+        if self._parted:
+            return Awaited.CLOSE, 0, 0
         if self._awaited is Awaited.BODY and not self._deaf:
             n_pieces = self._n_pieces if self._is_stream() else 0
             return None if self.flow.read_paused else (Awaited.BODY, self._n_begun, n_pieces)
@@ -169,6 +171,8 @@ class Guarded(HttpToolsProtocol):
             self.transport.close()
         else:
             self.transport.write_eof()
+            # Whoever waits in the pipeline waits in vain, and unread the client's leave would never be seen.
+            self.flow.let_go()
 
     def _refuse(self, exc: SoftgateError) -> None:
         """Answer the request that is being read with this, behind the answers to those before it, and close."""
@@ -228,7 +232,12 @@ class Flow(FlowControl):
 
     def __init__(self, http: Guarded) -> None:
         super().__init__(http.transport)
-        self._pipeline = http.pipeline
+        self._pipeline: Collection[Any] = http.pipeline
+
+    def let_go(self) -> None:
+        """Read on whoever waits: what comes is thrown away."""
+        self._pipeline = ()
+        self.resume_reading()
 
     def resume_reading(self) -> None:
         if not self._pipeline:

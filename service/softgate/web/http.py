@@ -130,11 +130,9 @@ class Http(Guarded):
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._parted:
             return
-        if self._parted:
-            self.flow.resume_reading()
-        elif self.pipeline:
+        if self.pipeline:
             self.loop.call_soon(self._next)
         else:
             self.read_on()

@@ -18,7 +18,6 @@ from softgate.runtime.jobs import Job
 from softgate.web import calls
 from softgate.web.asgi import (
     ClientGone,
-    Room,
     check_plain,
     pieces,
     read_request,
@@ -32,6 +31,7 @@ from softgate.web.head import Limits, header
 from softgate.web.journal import CLIENT_GONE, Asked, Journal, request_id_of
 from softgate.web.metrics.layout import WebCounts
 from softgate.web.protocols import Answer, Protocol, Request, owner
+from softgate.web.room import Room
 from softgate.web.whole import TIMEOUT_HEADER, Route, Whole, Write
 
 MILLISECONDS = re.compile(rb"[1-9][0-9]{0,6}")
@@ -110,7 +110,9 @@ class Edge:
                     started + self._seconds(header(scope["headers"], TIMEOUT_HEADER)),
                 )
                 noted = partial(self.journal.noted, request_id=request_id)
-                await self._bulk.answer(lines, pieces(scope, receive), while_there(scope, noting), noted)
+                await self._bulk.answer(
+                    lines, pieces(scope, receive), while_there(scope, noting), noted, room=self.room
+                )
             else:
                 limit, room = self.max_body_bytes, self.room
                 expires_at = started + self._seconds(header(scope["headers"], TIMEOUT_HEADER))

@@ -56,11 +56,11 @@ class Reloads:
     def order(self, what: str) -> None:
         """Ask the supervisor for RELOAD, RELOAD or UNLOAD with a space and a model's name behind it, or ROLLBACK."""
         # No more than a pipe takes in one piece.
-        os.write(self._sending, " ".join(what.split()).encode()[:MOST_REASON_BYTES] + b"\n")
+        os.write(self._sending, _told(" ".join(what.split())) + b"\n")
 
     def take_orders(self) -> list[str]:
         try:
-            return os.read(self._receiving, 65536).decode().splitlines()
+            return os.read(self._receiving, 65536).decode(errors="replace").splitlines()
         except BlockingIOError:
             return []
 
@@ -68,9 +68,14 @@ class Reloads:
         self._numbers[0] += 1
 
     def end(self, outcome: str, code: str = "", reason: str = "") -> None:
-        content = f"{outcome} {code} {reason}".encode()[:MOST_REASON_BYTES]
+        content = _told(f"{outcome} {code} {reason}")
         self._numbers[2] = 0
         self._text[: len(content)] = content
         self._numbers[2] = len(content)
         # Last: whoever waits for it reads the rest then.
         self._numbers[1] = self._numbers[0]
+
+
+def _told(text: str) -> bytes:
+    """Its beginning, whatever it holds: the name of a file need not be text."""
+    return text.encode(errors="backslashreplace")[:MOST_REASON_BYTES]

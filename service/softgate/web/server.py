@@ -56,13 +56,19 @@ class Server(uvicorn.Server):
         own: WebCounts,
         others: Callable[[], Sequence[float]],
         leave: Callable[[], None],
+        supervised: bool,
         second: Second,
     ) -> None:
-        """`leave` is called when the server is told to stop; `second` listens as long as this does."""
+        """
+        `leave` is called at the first signal to stop; `supervised`: a supervisor kills what is to end at once.
+
+        `second` listens as long as this does.
+        """
         super().__init__(config)
         self._own = own
         self._others = others
         self._leave = leave
+        self._supervised = supervised
         self._second = second
         self.servers = []
         edge: Any = config.app
@@ -91,7 +97,10 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal lets requests end; the second does not wait for anything."""
         if self.should_exit:
-            os._exit(128 + sig)
+            # A terminal and systemd tell the workers, and the supervisor they tell as well tells them again.
+            if not self._supervised:
+                os._exit(128 + sig)
+            return
         self.should_exit = True
         for accepting in self.servers:
             accepting.close()
@@ -143,6 +152,7 @@ class Place:
     """The rows of those that serve the same."""
     alone: bool
     """Nobody else listens on the socket."""
+    supervised: bool
     tokens: TokensFile | None
     grpc: str | None
     """The address for gRPC, where it is spoken."""
@@ -209,6 +219,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         # Those that load models, or do not run any more, take no connections.
         others=lambda: [other.n_connections for other in beside if other.is_ready],
         leave=leave,
+        supervised=place.supervised,
         second=second(place.grpc, app, parts, beside=beside),
     )
     # While the server runs, uvicorn sees to it that it is called.

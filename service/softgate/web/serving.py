@@ -3,6 +3,7 @@
 import gc
 import importlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from softgate.errors import StartupFailed
+from softgate.errors import ReloadFailed, StartupFailed
 from softgate.policy.monitor.board import Board
 from softgate.runtime.counts import Counts
 from softgate.runtime.repository import Bundle, unverified
@@ -20,8 +21,8 @@ from softgate.settings import Settings
 from softgate.web import logs, ops, server
 from softgate.web.children import Children
 from softgate.web.crew import Crew, Generation
-from softgate.web.exchange import GENERATIONS, ROOM, Exchange
-from softgate.web.metrics.layout import layout, web_counts
+from softgate.web.exchange import FAILED, GENERATIONS, ROOM, Exchange
+from softgate.web.metrics.layout import WebCounts, layout, web_counts
 from softgate.web.reloads import Reloads
 from softgate.web.sockets import address, url
 from softgate.web.supervisor import Supervisor
@@ -34,6 +35,8 @@ logger = logging.getLogger("softgate.web")
 EXTRA_GRACE_SECONDS = server.EXTRA_GRACE_SECONDS + 1
 # By FastAPI and uvicorn when they are first used: once, and not by each worker.
 IMPORTED_LATE = ("pydantic.v1", "uvicorn.lifespan.on", "uvicorn.loops.uvloop")
+# Between starts of the process that answers operators: one that dies at once is not to keep the supervisor busy.
+PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +85,19 @@ def serve(sockets: Sockets, bundles: Sequence[Bundle], settings: Settings, *, fo
         if not settings.supervised:
             watcher.start()
             web_counts(counts, worker=0).admit()
-            parts = server.Place(
+            reloads = Reloads()
+            _refuse_reloads(reloads, web_counts(counts, worker=n_rows))
+            place = server.Place(
                 board,
-                Reloads(),
+                reloads,
                 row=0,
                 beside=(),
                 alone=not sockets.taken_over,
+                supervised=False,
                 tokens=tokens,
                 grpc=sockets.grpc_address,
             )
-            return server.run(sockets.main, parts, settings)
+            return server.run(sockets.main, place, settings)
         return _supervised(
             sockets, board, settings, folder, children=children, watcher=watcher, told=told, tokens=tokens
         )
@@ -123,6 +129,7 @@ def _supervised(
             row=row,
             beside=beside,
             alone=False,
+            supervised=True,
             tokens=tokens,
             grpc=sockets.grpc_address,
         )
@@ -134,6 +141,7 @@ def _supervised(
 
     def tick() -> None:
         watcher.tick()
+        told.tick()
         # A worker that is forked now has what its siblings read, who tell of what cannot be read.
         if tokens is not None:
             with suppress(StartupFailed):
@@ -152,6 +160,19 @@ def _supervised(
     return Supervisor(sockets.main, settings, crew=crew, exchange=exchange, own=own, tick=tick).run()
 
 
+def _refuse_reloads(reloads: Reloads, own: WebCounts) -> None:
+    """SIGHUP would end a worker that nobody starts again; whoever sends it is told what to do."""
+
+    def refuse(*_: object) -> None:
+        reason = "Expected a supervisor: SOFTGATE_ADMIN, SOFTGATE_WATCH_SECONDS or a second worker starts one."
+        reloads.begin()
+        reloads.end(FAILED, ReloadFailed.code, reason)
+        own.reloaded(FAILED)
+        logger.error("reload failed", extra={"reason": reason})
+
+    signal.signal(signal.SIGHUP, refuse)
+
+
 class Told:
     """The process that answers on the listener for operators, where there is one. Forked while there are no threads."""
 
@@ -165,27 +186,46 @@ class Told:
         self._main = main
         self._hang_seconds = hang_seconds
         self._process: int | None = None
+        self._board: Board | None = None
+        self._started = -math.inf
 
     def follow(self, board: Board) -> None:
         """Tell of this board from now on."""
-        if self._sockets.ops is None:
-            return
-        before, self._process = (
-            self._process,
-            ops.start(
-                self._children,
-                self._sockets.ops,
-                board,
-                self._tokens,
-                main=self._main,
-                hang_seconds=self._hang_seconds,
-                other=self._sockets.main,
-            ),
-        )
+        self._board, before = board, self._process
+        self._start()
         _end(before)
+
+    def tick(self) -> None:
+        """Start it again where it has died, at most once a second."""
+        if self._process is None or _runs(self._process):
+            return
+        if time.monotonic() - self._started >= PAUSE_SECONDS:
+            logger.error("ops process died", extra={"pid": self._process})
+            self._start()
 
     def end(self) -> None:
         _end(self._process)
+
+    def _start(self) -> None:
+        if self._sockets.ops is None or self._board is None:
+            return
+        self._started = time.monotonic()
+        self._process = ops.start(
+            self._children,
+            self._sockets.ops,
+            self._board,
+            self._tokens,
+            main=self._main,
+            hang_seconds=self._hang_seconds,
+            other=self._sockets.main,
+        )
+
+
+def _runs(process: int) -> bool:
+    # It may have been buried with the workers.
+    with suppress(ChildProcessError):
+        return os.waitpid(process, os.WNOHANG)[0] == 0
+    return False
 
 
 def _end(process: int | None) -> None:

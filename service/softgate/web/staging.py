@@ -1,7 +1,8 @@
 """Bundles read anew and tried in a process of their own, before any worker has to do with them."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from softgate.runtime.repository import Bundle, find_bundles
 from softgate.web.children import Children
 from softgate.web.reloads import RELOAD, UNLOAD
 
-Find = Callable[[], Sequence[Bundle]]
+# Folders between the model folder and a file of one of its versions.
+DEEPEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,16 @@ class Trial:
                 for bundle in bundles:
                     probe(bundle, limits)
             except SoftgateError as exc:
-                os.write(writing, str(exc).encode()[: 2**12])
+                os.write(writing, str(exc).encode(errors="backslashreplace")[: 2**12])
                 return 1
             return 0
 
         self.process = children.fork(run, orphaned=lambda: os._exit(1))
         os.close(writing)
+
+    def end(self) -> None:
+        """Before its time."""
+        os.kill(self.process, signal.SIGKILL)
 
     def reason(self, exit_code: int) -> str | None:
         """Why it failed, once the child has ended; None: it did not."""
@@ -115,7 +121,10 @@ def fingerprint(folder: Path) -> frozenset[tuple[str, int, int, int]]:
 
 
 def _entries(folder: Path) -> Iterator[tuple[str, int, int, int]]:
-    for parent, _, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        if len(Path(parent).relative_to(folder).parts) == DEEPEST:
+            # Nothing is served from below, and a link may lead back.
+            folders.clear()
         for name in names:
             path = os.path.join(parent, name)
             try:

@@ -141,6 +141,4 @@ class Supervisor:
         # What is still in its queue is the workers' to take; whoever comes later shall be refused at once.
         self._listener.close()
         self._crew.dismiss(self._crew.workers)
-        if self._exchange.coming is not None:
-            # They serve nobody.
-            self._crew.kill(self._crew.of(self._exchange.coming))
+        self._exchange.stop()

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Request, Response
 from softgate.errors import ReloadFailed, UnknownModel, UnsupportedExtension
 from softgate.policy.catalogue import Catalogue
 from softgate.runtime.card import MODEL_NAME
-from softgate.web.asgi import Room, read_body
+from softgate.web.asgi import read_body
 from softgate.web.metrics.layout import OUTCOMES
 from softgate.web.orders import FAILED, Orders
 from softgate.web.protocols.native import decode
 from softgate.web.protocols.open_inference import metadata
 from softgate.web.protocols.open_inference.inference import unknown
 from softgate.web.reloads import RELOAD, UNLOAD
+from softgate.web.room import Room
 from softgate.web.schema.open_inference import Done, IndexEntry, body, refusals
 
 OK = OUTCOMES[0]
