@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import httpx2
 import pytest
 import uvloop
 
@@ -164,6 +165,35 @@ def test_workers_that_hang_while_they_load_are_killed_and_end_the_server(folder:
 
         assert {one["exit_code"] for one in died} == {-signal.SIGKILL}
         assert server.process.wait(timeout=30) == EXIT_STARTUP_FAILED
+
+
+def test_a_worker_that_cannot_load_what_others_have_loaded_takes_none_of_them_with_it(folder: Path) -> None:
+    """As where memory is short for a moment: the first three that follow the dead one find too little."""
+    program = (
+        "import os, sys\n"
+        "import softgate.policy.catalogue as catalogue\n"
+        "from softgate.errors import MemoryExhausted\n"
+        "from softgate.runtime.repository import Model\n"
+        "def short(*given, **named):\n"
+        "    file = sys.argv[2] + '/starts'\n"
+        "    with open(file, 'ab') as starts: starts.write(b'x')\n"
+        "    if 3 <= os.path.getsize(file) <= 5: raise MemoryExhausted('There is not enough memory.')\n"
+        "    return Model(*given, **named)\n"
+        "catalogue.Model = short\n"
+        "from softgate.cli import main\n"
+        "main()\n"
+    )
+    line = [sys.executable, "-c", program, "serve", str(folder), "--port", "0", "--workers", "2"]
+    with started(line) as server:
+        url = server.read_until("listening")["url"]
+        for _ in range(2):
+            server.read_until("ready")
+        os.kill(children(server.process.pid)[0], signal.SIGKILL)
+        codes = [server.read_until("worker died")["exit_code"] for _ in range(4)]
+        server.read_until("ready")
+
+        assert codes == [-signal.SIGKILL, *[EXIT_STARTUP_FAILED] * 3]
+        assert httpx2.get(f"{url}/readyz").status_code == 200
 
 
 def test_a_dead_worker_is_replaced_even_where_the_signal_was_ignored_before(folder: Path) -> None:

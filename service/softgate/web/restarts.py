@@ -19,7 +19,11 @@ class Restarts:
         """In a row."""
 
     def pause(self, *, was_ready: bool, lived_seconds: float) -> float | None:
-        """After a death: the seconds to wait before the next start; None: another would be in vain."""
+        """
+        After a death: the seconds to wait before the next start; None: another would be in vain.
+
+        `was_ready`: whether it had been, or others like it are.
+        """
         self._early_deaths = 0 if was_ready else self._early_deaths + 1
         self._short_lives = self._short_lives + 1 if lived_seconds < STEADY_SECONDS else 1
         if self._early_deaths >= MOST_EARLY_DEATHS or self._short_lives >= MOST_SHORT_LIVES:

@@ -99,16 +99,19 @@ class Supervisor:
     def _bury(self, process: int, worker: Worker | None, code: int) -> None:
         if self._stopping:
             return
-        if worker is None or worker.generation is not self._exchange.current:
+        generation = self._exchange.current
+        if worker is None or worker.generation is not generation:
             self._exchange.buried(process, worker, code)
             return
-        place = worker.generation.rows.index(worker.row)
+        place = generation.rows.index(worker.row)
         lived = time.monotonic() - worker.born
-        pause = self._restarts[place].pause(was_ready=worker.was_ready, lived_seconds=lived)
+        # What others have loaded can be loaded: there may have been no memory for it just now.
+        can_be_ready = worker.was_ready or any(other.counts.is_ready for other in self._crew.of(generation).values())
+        pause = self._restarts[place].pause(was_ready=can_be_ready, lived_seconds=lived)
         why = {"worker": worker.row, "pid": process, "exit_code": code, "again_in_seconds": pause}
         logger.error("worker died", extra=why)
-        if code == server.EXIT_STARTUP_FAILED or pause is None:
-            self._exit_code = EXIT_CRASH_LOOP if worker.was_ready else server.EXIT_STARTUP_FAILED
+        if pause is None or (code == server.EXIT_STARTUP_FAILED and not can_be_ready):
+            self._exit_code = EXIT_CRASH_LOOP if can_be_ready else server.EXIT_STARTUP_FAILED
             self._stop()
         else:
             self._due[place] = time.monotonic() + pause
