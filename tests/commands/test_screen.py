@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from softgate.commands.screen import aside, say
+from softgate.commands.screen import amount, aside, say
 
 SENTENCE = "Run softgate calibrate on labelled rows that the model has not seen. It writes golden rows too."
 
@@ -41,3 +41,10 @@ def test_an_error_is_wrapped_between_words_on_a_terminal_alone() -> None:
         lines = screen.file.getvalue().splitlines()
         assert len(lines) == n_lines
         assert " ".join(line.strip() for line in lines) == SENTENCE
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"), [(0, "0.0 kB"), (999_999, "1000.0 kB"), (6_740_000, "6.7 MB"), (74_006_800_000, "74.0 GB")]
+)
+def test_an_amount_is_told_in_the_unit_that_fits(size_bytes: int, shown: str) -> None:
+    assert amount(size_bytes) == shown

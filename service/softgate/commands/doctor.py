@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from softgate.commands.check import show, show_counts
-from softgate.commands.screen import console, megabytes, plain
+from softgate.commands.screen import amount, console, plain
 from softgate.errors import SoftgateError, StartupFailed
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import CARD, find_bundles, read_bundle
@@ -118,9 +118,9 @@ def _temporary() -> Line:
     except OSError as exc:
         return Line("temp space", WARNING, f"None: {exc.strerror}.", "serve needs none; bench does: set TMPDIR.")
     if free < LEAST_FREE_BYTES:
-        remedy = f"serve needs none; bench wants {megabytes(LEAST_FREE_BYTES)}: set TMPDIR."
-        return Line("temp space", WARNING, f"{folder} has {megabytes(free)} left.", remedy)
-    return Line("temp space", OK, f"{folder} has {megabytes(free)} left.")
+        remedy = f"serve needs none; bench wants {amount(LEAST_FREE_BYTES)}: set TMPDIR."
+        return Line("temp space", WARNING, f"{folder} has {amount(free)} left.", remedy)
+    return Line("temp space", OK, f"{folder} has {amount(free)} left.")
 
 
 def _state(settings: Settings) -> Line:
@@ -133,8 +133,8 @@ def _state(settings: Settings) -> Line:
         remedy = f"Give it to user {os.geteuid()}, or name another: --state-dir."
         return Line("state", FAILED, f"{there} is no folder that this user may write to.", remedy)
     if (free := shutil.disk_usage(there).free) < LEAST_FREE_BYTES:
-        return Line("state", WARNING, f"{there} has {megabytes(free)} left.", "Make room: alarms would be forgotten.")
-    return Line("state", OK, f"{folder} can be written, {megabytes(free)} left.")
+        return Line("state", WARNING, f"{there} has {amount(free)} left.", "Make room: alarms would be forgotten.")
+    return Line("state", OK, f"{folder} can be written, {amount(free)} left.")
 
 
 def _models(folder: Path) -> Iterator[tuple[Line, str]]:

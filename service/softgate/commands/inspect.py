@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from softgate.commands.screen import aside, console, megabytes, plain
+from softgate.commands.screen import amount, aside, console, plain
 from softgate.errors import GraphInvalid
 from softgate.runtime.card import LOOP, MIXED, THREAD
 from softgate.runtime.contained import Limits, contained
@@ -57,7 +57,7 @@ def _print(found: Inspection) -> None:
 def _rows(found: Inspection) -> list[tuple[str, str]]:
     opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found.opsets.items())
     rows = [
-        ("file", f"{found.file}, {megabytes(found.size_bytes)}, sha256 {found.sha256[:12]}"),
+        ("file", f"{found.file}, {amount(found.size_bytes)}, sha256 {found.sha256[:12]}"),
         ("made by", f"{found.producer or 'not named'}; opset {opsets}; IR {found.ir_version}"),
         ("weights", f"{found.n_parameters:,}" + (f", {found.n_nan} of them NaN" if found.n_nan else "")),
     ]

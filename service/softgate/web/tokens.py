@@ -79,7 +79,8 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
-        raise StartupFailed(f"{path}: not a readable tokens file: {exc}.") from exc
+        why = exc.strerror if isinstance(exc, OSError) else exc
+        raise StartupFailed(f"{path}: not a readable tokens file: {why}.") from exc
     mistakes: list[str] = []
     found = _tokens(values, mistakes)
     if mistakes:
