@@ -152,7 +152,7 @@ def test_the_server_s_errors_are_those_of_a_status_of_500_and_more() -> None:
     # These end a start, not a request.
     at_start = {"card_invalid", "calibration_invalid", "graph_invalid", "golden_mismatch", "digest_mismatch"}
     # And these are a client's.
-    of_clients = {"http_version_unsupported", "no_answer", "foreign_answer"}
+    of_clients = {"http_version_unsupported", "unsupported_extension", "no_answer", "foreign_answer"}
     not_ours = {*at_start, *of_clients, "startup_failed", "data_invalid"}
 
     assert {code for code, status in codes() if status >= 500} - not_ours == set(pattern.split("|"))
