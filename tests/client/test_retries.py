@@ -69,6 +69,8 @@ def test_no_pause_ends_after_the_deadline() -> None:
         ("soon", 0),
         ("٣", 0),
         ("Fri, 99 Foo 2026 00:00:00 GMT", 0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999", 0),
         ("9" * 400, math.inf),
     ],
 )

@@ -52,7 +52,7 @@ def seconds_of(retry_after: str | None, *, now: float) -> float:
         return float(retry_after)
     try:
         date = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     # RFC 9110 knows no zone but GMT; a date without one is in it.
     return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
