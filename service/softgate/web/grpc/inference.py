@@ -81,25 +81,25 @@ def sent(request: Any) -> Sequence[Sent]:
         if any(size < 0 for size in shape):
             raise ShapeMismatch(f"In {at}: Expected a shape without negative sizes.")
         if not raws:
-            decoding = partial(decode_contents, each.contents, each.datatype, n_elements(shape), at=at)
+            decoding = partial(decode_contents, each.contents, each.datatype, shape, at=at)
         elif each.HasField("contents"):
             raise MalformedBody(f"In {at}: Expected no contents beside raw ones.")
         else:
-            decoding = partial(decode_raw, memoryview(raws[place]), each.datatype, n_elements(shape), at=at)
+            decoding = partial(decode_raw, memoryview(raws[place]), each.datatype, shape, at=at)
         found.append(Sent(each.name, each.datatype, shape, decoding))
     return found
 
 
-def decode_contents(contents: Any, datatype: str, n_elements: int, *, at: str) -> NDArray[Any]:
+def decode_contents(contents: Any, datatype: str, shape: Sequence[int], *, at: str) -> NDArray[Any]:
     """The elements of a typed tensor, flat. Raises InvalidInput."""
     wanted_field = _CONTENTS.get(datatype)
     if wanted_field is None:
         raise MalformedBody(f"In {at}: Expected {datatype} as raw contents; a message has no others for it.")
     if any(field.name != wanted_field for field, _ in contents.ListFields()):
         raise MalformedBody(f"In {at}: Expected the elements of {datatype} in {wanted_field}, and none beside it.")
-    values = getattr(contents, wanted_field)
-    if len(values) != n_elements:
-        raise ShapeMismatch(f"In {at}: Expected {n_elements} elements, as its shape says; got {len(values)}.")
+    values, size = getattr(contents, wanted_field), n_elements(shape)
+    if len(values) != size:
+        raise ShapeMismatch(f"In {at}: Expected {size} elements, as its shape says; got {len(values)}.")
     if datatype == BYTES:
         return of_objects(values)
     dtype = DATATYPES[datatype]

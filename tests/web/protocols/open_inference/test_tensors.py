@@ -17,8 +17,8 @@ from softgate.web.protocols.open_inference.tensors import Tensor, decode_json, d
 NUMBERS = [name for name in DATATYPES if name != BYTES]
 
 
-def raw(datatype: str, content: bytes, n_elements: int) -> NDArray[Any]:
-    return decode_raw(memoryview(content), datatype, n_elements, at="inputs[0]")
+def raw(datatype: str, content: bytes, *shape: int) -> NDArray[Any]:
+    return decode_raw(memoryview(content), datatype, shape, at="inputs[0]")
 
 
 def listed(datatype: str, content: object, shape: list[int]) -> NDArray[Any]:
@@ -33,7 +33,7 @@ def test_numbers_come_back_bit_for_bit(datatype: str, data: st.DataObject) -> No
     content = encode_raw(Tensor("x", datatype, values))
 
     assert content == values.tobytes()
-    assert raw(datatype, content, values.size).tobytes() == content
+    assert raw(datatype, content, *values.shape).tobytes() == content
 
 
 @given(values=st.lists(st.binary(max_size=300), max_size=20))
@@ -59,7 +59,7 @@ def test_aligned_numbers_are_a_view_and_others_a_copy_that_is_aligned() -> None:
     content = np.arange(9, dtype=np.float32).tobytes()
     whole, odd = memoryview(content), memoryview(b"x" + content)[1:]
 
-    view, copy = (decode_raw(part, "FP32", 9, at="inputs[0]") for part in (whole, odd))
+    view, copy = (decode_raw(part, "FP32", (9,), at="inputs[0]") for part in (whole, odd))
 
     assert np.shares_memory(view, np.frombuffer(content, np.uint8))
     assert copy.flags.aligned

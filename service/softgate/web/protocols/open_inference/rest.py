@@ -164,7 +164,7 @@ def _sent(inputs: Sequence[InferInput], binary: memoryview) -> Sequence[Sent]:
             raise MalformedBody(f"In {at}: Expected {size} bytes behind the JSON; {len(binary) - start} are left.")
         else:
             raw = binary[start : start + size]
-            decoding = partial(decode_raw, raw, each.datatype, n_elements(each.shape), at=at)
+            decoding = partial(decode_raw, raw, each.datatype, each.shape, at=at)
             start += size
         found.append(Sent(each.name, each.datatype, each.shape, decoding))
     if start != len(binary):
@@ -184,7 +184,7 @@ def _alone(raw: memoryview, classifier: Classifier) -> Sent:
         return Sent(spec.name, datatype, (1, *(1 for _ in spec.shape[1:])), lambda: of_objects([bytes(raw)]))
     known = n_elements([size for size in spec.shape[1:] if size is not None]) * spec.dtype.itemsize
     shape = (1, *(len(raw) // known if size is None else size for size in spec.shape[1:]))
-    return Sent(spec.name, datatype, shape, partial(decode_raw, raw, datatype, n_elements(shape), at="the body"))
+    return Sent(spec.name, datatype, shape, partial(decode_raw, raw, datatype, shape, at="the body"))
 
 
 def encode(classifier: Classifier, form: Form, told: Told) -> Answer:

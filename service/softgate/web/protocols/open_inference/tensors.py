@@ -40,13 +40,14 @@ class Tensor(NamedTuple):
         return self.values.shape
 
 
-def decode_raw(raw: memoryview, datatype: str, n_elements: int, *, at: str) -> NDArray[Any]:
+def decode_raw(raw: memoryview, datatype: str, shape: Sequence[int], *, at: str) -> NDArray[Any]:
     """A view of `raw`, copied only where it is not aligned. Raises ShapeMismatch and MalformedBody."""
+    size = n_elements(shape)
     if datatype == BYTES:
-        return _strings(raw, n_elements, at)
+        return _strings(raw, size, at)
     dtype = DATATYPES[datatype]
-    if len(raw) != n_elements * dtype.itemsize:
-        raise ShapeMismatch(f"In {at}: Expected {n_elements * dtype.itemsize} bytes; got {len(raw)}.")
+    if len(raw) != size * dtype.itemsize:
+        raise ShapeMismatch(f"In {at}: Expected {size * dtype.itemsize} bytes; got {len(raw)}.")
     if dtype.kind == "b" and (np.frombuffer(raw, np.uint8) > 1).any():
         raise MalformedBody(f"In {at}: Expected a 0 or a 1 in each byte; one holds something else.")
     found = np.frombuffer(raw, dtype)
@@ -111,7 +112,7 @@ def _flattened(values: list[Any], shape: Sequence[int], depth: int, at: str) -> 
 
 
 def n_elements(shape: Sequence[int]) -> int:
-    """Without a limit, as a hostile shape has none."""
+    """Without a limit, as a hostile size has none; only of as many axes as the model has, for it takes their square."""
     product = 1
     for size in shape:
         product *= size
