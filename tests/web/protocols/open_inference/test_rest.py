@@ -314,6 +314,8 @@ NUMBERS: dict[str, tuple[bytes, str | None, str]] = {
     "no data": (json.dumps({"inputs": [FEATURES]}).encode(), None, "Expected either data or"),
     "both": (listed(parameters={"binary_data_size": 0}), None, "Expected either data or"),
     "negative shape": (listed(shape=[-2, 4]), None, "Expected `int` >= 0"),
+    "shape beyond the wire's integers": (listed(shape=[2**63, 4]), None, "Expected `int` <= 9223372036854775807"),
+    "shape of endless digits": (listed(shape=[int("9" * 4300), 4]), None, "Expected `int` <= 9223372036854775807"),
     "overflowing shape": (listed(shape=[2**62, 2**62]), None, "Expected the shape [-1, 4] for features"),
     "no axes": (listed(shape=[]), None, "got 0 axes"),
     "no rows": (listed(shape=[0, 4], data=[]), None, "at least 1 row"),
@@ -348,7 +350,7 @@ def test_malformed_requests_are_refused_and_the_server_lives(server: Served, cas
 
 
 def test_rows_without_end_are_too_many(server: Served) -> None:
-    answer = server.client.post("/v2/models/identity/infer", content=listed(shape=[2**70, 4]))
+    answer = server.client.post("/v2/models/identity/infer", content=listed(shape=[2**63 - 1, 4]))
 
     check(answer, 413, "Expected at most 100 rows per request")
 

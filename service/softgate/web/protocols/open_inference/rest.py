@@ -48,6 +48,8 @@ PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 LENGTH_HEADER = b"inference-header-content-length"
 LENGTH = re.compile(rb"[0-9]{1,15}")
 OCTETS = b"application/octet-stream"
+# Of an axis, as over gRPC. A size of thousands of digits could not even be told.
+MOST_SIZE = 2**63 - 1
 
 
 class InputParameters(msgspec.Struct):
@@ -58,7 +60,7 @@ class InputParameters(msgspec.Struct):
 
 class InferInput(msgspec.Struct):
     name: str
-    shape: list[Annotated[int, msgspec.Meta(ge=0)]]
+    shape: list[Annotated[int, msgspec.Meta(ge=0, le=MOST_SIZE)]]
     datatype: str
     data: msgspec.Raw = msgspec.Raw()
     parameters: InputParameters | None = None
