@@ -56,6 +56,15 @@ def test_what_is_no_row_is_refused(row: Any) -> None:
         encoded(row)
 
 
+def test_what_json_has_no_form_for_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+
+    for row in ({("a", "b"): 1}, endless, [10**5000]):
+        with pytest.raises(InvalidInput, match="Expected a row that JSON has a form for"):
+            encoded(row)
+
+
 @given(st.lists(st.text(max_size=8)), st.integers(1, 9), st.integers(1, 40))
 def test_batches_hold_every_row_once_in_order_and_within_both_bounds(
     rows: list[str], size: int, most_bytes: int

@@ -42,6 +42,15 @@ class Batch:
 def encoded(row: Row) -> bytes:
     """A row as JSON; NaN, a number that is not known, is null there. Raises InvalidInput."""
     try:
+        return _written(row)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidInput(
+            "Expected a row that JSON has a form for: no mapping without names, nothing endless."
+        ) from exc
+
+
+def _written(row: Row) -> bytes:
+    try:
         return as_json(row)
     except ValueError:
         return as_json(_known(row))
