@@ -54,6 +54,13 @@ def test_top_k_of_thousands_tells_neighbouring_floats_zeros_and_signs_apart(k: i
     assert_array_equal(top_k(rows, k), np.argsort(-rows, axis=1, kind="stable")[:, :k])
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_top_k_takes_logits_of_any_precision(dtype: type[np.floating]) -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 2000)).astype(dtype)
+
+    assert_array_equal(top_k(logits, 2000), np.argsort(-logits, axis=1, kind="stable"))
+
+
 @pytest.mark.parametrize("n_classes", [3, 5000])
 def test_top_k_of_no_rows_is_empty(n_classes: int) -> None:
     assert top_k(np.empty((0, n_classes)), 2).shape == (0, 2)

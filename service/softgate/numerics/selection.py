@@ -81,8 +81,8 @@ def _ranking(probabilities: Probabilities) -> Indices:
     """
     n_classes = probabilities.shape[1]
     room = (1 << n_classes.bit_length()) - 1
-    # Adding 0 makes a copy, and 0 of a negative 0.
-    bits = np.add(probabilities, 0.0, order="C").view(np.int64)
+    # Adding 0 makes a copy, and 0 of a negative 0. Logits may be of a smaller type than probabilities.
+    bits = np.add(probabilities, 0.0, order="C", dtype=np.float64).view(np.int64)
     keys = (bits & ~room) | (room - np.arange(n_classes))
     keys.sort(axis=1)
     order: Indices = room - (keys[:, ::-1] & room)
