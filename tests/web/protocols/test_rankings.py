@@ -1,10 +1,12 @@
 """Labels in order, as the dialects show them that have no more to say."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from scipy.special import softmax
 
@@ -13,6 +15,7 @@ from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
 from softgate.policy.scoring import MOST_RANKED
 from softgate.types import View
+from softgate.web.protocols.hugging_face import labelled
 from softgate.web.protocols.predictions import logit_rankings, rankings
 
 N_CLASSES = MOST_RANKED + 400
@@ -46,6 +49,25 @@ def test_wide_models_show_their_logits(wide: Classifier) -> None:
     (cut,) = logit_rankings(wide, part(wide, [ROW]), View(top_k=2))
 
     assert cut == [("label1", 2.0), ("label3", 1.0)]
+
+
+def test_wide_models_show_all_their_logits_in_order(wide: Classifier) -> None:
+    (whole,) = logit_rankings(wide, part(wide, [[-1.0, 2.0, 0.0, 1.0]]))
+
+    assert [label for label, _ in whole[:4]] == ["label1", "label3", "label2", "label4"]
+    assert whole[-1] == ("label0", -1.0)
+
+
+@pytest.mark.parametrize("ranked", [rankings, logit_rankings])
+def test_many_rows_are_written_one_after_the_other(wide: Classifier, ranked: Any) -> None:
+    """Else each byte of the answer would take ten while it is made."""
+    rows = part(wide, [ROW] * 256)
+    tracemalloc.start()
+    written = [orjson.dumps(labelled(row)) for row in ranked(wide, rows)]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 4 * sum(map(len, written))
 
 
 def test_a_bias_may_order_logits_otherwise(tmp_path: Path) -> None:

@@ -88,8 +88,9 @@ class HuggingFace:
         return Answer(orjson.dumps({"error": problem.detail}), status=status(problem))
 
 
-def labelled(ranking: Ranking) -> Sequence[dict[str, Any]]:
-    return [{"label": label, "score": score} for label, score in ranking]
+def labelled(ranking: Ranking) -> orjson.Fragment:
+    """As JSON already, so that there are no more objects at once than those of one row."""
+    return orjson.Fragment(orjson.dumps([{"label": label, "score": score} for label, score in ranking]))
 
 
 def _wants_logits(parameters: Parameters, classifier: Classifier) -> bool:

@@ -1,6 +1,6 @@
 """The prediction objects of the native protocol, row by row: the same for a request's answer and for a replay."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -43,22 +43,28 @@ def fallback_objects(
     return [_row(row, classifier, readout, None) | more for row in range(len(readout.finite))]
 
 
-def rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Sequence[Ranking]:
-    """For each row its labels with their probabilities, most probable first; none where it is not finite."""
+def rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Iterator[Ranking]:
+    """
+    For each row its labels with their probabilities, most probable first; none where it is not finite.
+
+    One row after the other: those of a thousand rows and ten thousand labels would take gigabytes at once.
+    """
     readout, rows, most = _shown(classifier, part, view)
-    return [_ranking(row, classifier, readout, most) for row in rows]
+    return (_ranking(row, classifier, readout, most) for row in rows)
 
 
-def logit_rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Sequence[Ranking]:
+def logit_rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Iterator[Ranking]:
     """The same by logit, largest first; a bias may have probabilities in another order."""
     scores = part.predictions.scores
     logits = np.where(scores.finite[:, None], scores.logits, 0)
     order = top_k(logits, logits.shape[1] if view.top_k is None else view.top_k)
     logits = np.take_along_axis(logits, order, axis=1)
-    return [
+    return (
         [(classifier.labels[column], logit) for column, logit in zip(columns, values, strict=True)] if finite else []
-        for columns, values, finite in zip(order.tolist(), logits.tolist(), scores.finite.tolist(), strict=True)
-    ]
+        for columns, values, finite in zip(
+            map(np.ndarray.tolist, order), map(np.ndarray.tolist, logits), scores.finite, strict=True
+        )
+    )
 
 
 def encode_lines(classifier: Classifier, part: Part, view: View, *, with_logits: bool = False) -> Sequence[bytes]:
