@@ -125,7 +125,7 @@ def test_models_exchanged_under_load_cost_hardly_a_call(folder: Path) -> None:
         until(lambda: tally.answered > 100, seconds=20)
         for temperature in (2.0, 3.0):
             write_calibration(folder / "toy", temperature=temperature)
-            answer = running.call("RepositoryModelLoad", model_name="toy", timeout=120)
+            answer = running.call("RepositoryModelLoad", name="a repository", model_name="toy", timeout=120)
             assert (answer.model_name, answer.is_loaded) == ("toy", True)
         found = tensors(running.send("ModelInfer", asking("toy", ROW)))["confidence"][0]
 

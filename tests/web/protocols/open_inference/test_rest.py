@@ -69,6 +69,13 @@ def test_an_answer_has_the_protocols_form(server: Served) -> None:
     }
 
 
+@pytest.mark.parametrize("identity", ["", "é", "x" * 128])
+def test_an_id_comes_back_as_it_is(server: Served, identity: str) -> None:
+    answer = infer(server, {"id": identity, "inputs": [{**FEATURES, "data": ROWS}]})
+
+    assert answer.json()["id"] == identity
+
+
 def test_flat_and_nested_data_and_a_path_with_its_version_are_the_same(server: Served) -> None:
     flat = [value for row in ROWS for value in row]
     answers = [infer(server, {"inputs": [{**FEATURES, "data": data}]}) for data in (ROWS, flat)]

@@ -1,13 +1,14 @@
 """A shape is what a client says; it is compared before anything is made of it."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from graphs import linear, load_classifier, write_model
+from graphs import added, linear, load_classifier, write_model
 from softgate.errors import ShapeMismatch
 from softgate.web.grpc import inference as over_grpc
 from softgate.web.grpc.messages import MESSAGES
@@ -46,5 +47,16 @@ def test_sizes_are_not_multiplied_before_they_are_compared(
         monkeypatch.setattr(module, "n_elements", multiplied)
     classifier = load_classifier(write_model(tmp_path / "toy", linear(np.eye(4, dtype=np.float32))))
 
-    with pytest.raises(ShapeMismatch, match="got 5 axes"):
+    with closing(classifier), pytest.raises(ShapeMismatch, match="got 5 axes"):
         read(classifier)
+
+
+def test_inputs_of_as_many_rows_each(tmp_path: Path) -> None:
+    classifier = load_classifier(write_model(tmp_path / "toy", added(4)))
+    tensors_sent = [
+        {"name": name, "datatype": "INT32", "shape": [n_rows, 4], "data": [0] * 4 * n_rows}
+        for name, n_rows in (("INPUT0", 1), ("INPUT1", 2))
+    ]
+
+    with closing(classifier), pytest.raises(ShapeMismatch, match="as many rows in each input"):
+        rest.read(json.dumps({"inputs": tensors_sent}).encode(), [], classifier)

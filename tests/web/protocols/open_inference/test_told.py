@@ -154,8 +154,8 @@ def test_labels_that_hold_at_once_have_the_first_for_their_label(tmp_path: Path)
 @pytest.mark.parametrize("view", [EVERYTHING, View(top_k=2), View(top_k=9)])
 @pytest.mark.parametrize("start", [0, 1])
 def test_rows_that_are_read_out_already_are_told_alike(tmp_path: Path, activation: str, view: View, start: int) -> None:
-    """Between those of others, and one of them not finite."""
-    rows = [[1, 2, 3, 4], [4, 4, 1, 1], [1, 0, -3, 4], [9, 2, 3, 4]]
+    """Between those of others; one of them not finite, and one that no label holds for where several may."""
+    rows = [[1, 2, 3, 4], [0.5, 0.5, 0.125, 0.125], [1, 0, -3, 4], [9, 2, 3, 4]]
     asked = [*OF_ALL[1:], Wanted("logits", 2)]
     with classifying(tmp_path, logarithm(4), activation=activation, routing="threshold = 0.7") as classifier:
         batch = part(classifier, rows).batch
