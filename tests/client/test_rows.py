@@ -60,7 +60,8 @@ def test_what_json_has_no_form_for_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
 
-    for row in ({("a", "b"): 1}, endless, [10**5000]):
+    rows: list[Any] = [{("a", "b"): 1}, endless, [10**5000]]
+    for row in rows:
         with pytest.raises(InvalidInput, match="Expected a row that JSON has a form for"):
             encoded(row)
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -9,7 +10,10 @@ import numpy as np
 import pytest
 
 from rpc import SERVICE, Spoken, asking, outputs, refused, spoken, tensors, texts, typed
+from softgate.web.grpc.inference import encode
 from softgate.web.grpc.messages import MESSAGES
+from softgate.web.protocols.open_inference.outputs import Told
+from softgate.web.protocols.open_inference.tensors import Tensor
 from web.conftest import write_models
 
 ROW = [[1.0, 2.0, 3.0, 4.0]]
@@ -49,6 +53,17 @@ def test_models_are_not_loaded_where_there_is_no_admin(running: Spoken, verb: st
         running.call(f"RepositoryModel{verb}", model_name="words")
 
     assert (refusal.status, refusal.code) == (grpc.StatusCode.UNIMPLEMENTED, "unsupported_extension")
+
+
+def test_an_answer_is_raw_where_a_message_has_no_other_form_for_it() -> None:
+    model: Any = SimpleNamespace(name="half", version="1")
+    logits, label = np.ones((1, 2), np.float16), np.array(["rain"], dtype=object)
+    told = Told([Tensor("logits", "FP16", logits), Tensor("label", "BYTES", label)], {})
+
+    answer = MESSAGES["ModelInferResponse"].FromString(encode(model, "", False, told).body)
+
+    assert list(answer.raw_output_contents) == [logits.tobytes(), b"\4\0\0\0rain"]
+    assert not any(output.HasField("contents") for output in answer.outputs)
 
 
 def test_a_raw_request_is_answered_raw_and_a_typed_one_typed(running: Spoken) -> None:

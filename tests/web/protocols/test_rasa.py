@@ -217,3 +217,13 @@ def test_without_a_default_what_is_served_is_named(tmp_path: Path) -> None:
         said = refused(server.client.post(PATH, json={"text": "rain"}), 404, "unknown_model")
 
     assert said == "Expected the name of a served model: numbers, one, two."
+
+
+def test_the_fallback_stands_before_the_ten_most_probable(tmp_path: Path) -> None:
+    labels = [f"label {column:02}" for column in range(12)]
+    words = {label: column for column, label in enumerate(labels)}
+    write_model(tmp_path / "many", looked_up("batch", words=words), name="many", kind="text", labels=labels)
+    with catalogue_of(tmp_path) as catalogue:
+        told = answered(catalogue, "rasa", "/model/parse", {"text": "nothing known"})
+
+    assert [intent["name"] for intent in told["intent_ranking"]] == ["nlu_fallback", *labels[:10]]
