@@ -486,6 +486,23 @@ async def test_a_full_batch_that_waits_is_run_before_the_answers_to_the_last_are
 
 
 @played
+async def test_a_full_batch_that_everybody_has_left_holds_up_nobody() -> None:
+    bench = Bench()
+    first = await bench.submit("a")
+    for task in [await bench.submit(payload) for payload in ("bb", "cc")]:
+        task.cancel()
+    await turns()
+    await bench.step()
+    assert await first == "A"
+
+    last = await bench.submit("d")
+    await bench.step()
+
+    assert await last == "D"
+    assert bench.ran == [["a"], ["d"]]
+
+
+@played
 async def test_nothing_is_told_twice_when_the_batcher_is_abandoned() -> None:
     bench = Bench()
     told = [bench.put("a"), bench.put("b", within=0.1)]

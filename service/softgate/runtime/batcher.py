@@ -160,6 +160,7 @@ class Batcher(Generic[Payload, Result]):
             self._note_pace(n_rows, started)
             if self._n_queued >= self._max_rows:
                 # It is full as it is: the thread runs it while the answers are written here.
+                self._running = False
                 self._start(loop)
                 self._settle(jobs, finished.result())
                 return
