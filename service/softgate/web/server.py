@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -39,6 +40,9 @@ LOOK_SECONDS = 0.1
 EXTRA_GRACE_SECONDS = 2
 # A worker that could not load its models; the supervisor does not start it again.
 EXIT_STARTUP_FAILED = 3
+# A model's thread and the event loop take turns with Python: with the 5 ms of the default each waits for the other, and a
+# batch is not run while the last is written.
+TURN_SECONDS = 2e-4
 
 
 def threads(settings: Settings) -> int:
@@ -176,6 +180,7 @@ def run(listener: socket.socket, place: Place, settings: Settings) -> int:
         exit_code = EXIT_STARTUP_FAILED
         server.should_exit = True
 
+    sys.setswitchinterval(TURN_SECONDS)
     catalogue = Catalogue(
         board.bundles,
         lambda section: counts.layout.view(row, section),
