@@ -40,8 +40,8 @@ LOOK_SECONDS = 0.1
 EXTRA_GRACE_SECONDS = 2
 # A worker that could not load its models; the supervisor does not start it again.
 EXIT_STARTUP_FAILED = 3
-# A model's thread and the event loop take turns with Python. With the 5 ms of the default each waits for the other, and no
-# batch is run while the last one's answers are written.
+# A model's thread and the event loop take turns with Python. With the 5 ms of the default each waits for the other, and
+# no batch is run while the last one's answers are written.
 TURN_SECONDS = 2e-4
 
 
