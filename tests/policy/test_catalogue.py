@@ -124,3 +124,15 @@ def test_the_default_is_the_model_that_is_named_or_the_only_one_of_texts(folder:
     write_text_model(tmp_path / "more", name="more")
 
     assert catalogue(folder).default == ""
+
+
+@pytest.mark.parametrize(("n_labels", "max_rows", "most"), [(4, 1024, 1024), (4, 8, 8), (20_000, 1024, 52)])
+def test_thousands_of_labels_leave_room_for_fewer_rows(tmp_path: Path, n_labels: int, max_rows: int, most: int) -> None:
+    labels = [f"label {number}" for number in range(n_labels)]
+    write_model(tmp_path / "wide", linear(np.ones((4, n_labels), np.float32)), name="wide", labels=labels)
+    models = catalogue(tmp_path)
+
+    models.load(threads=1, clock=lambda: 0.0, max_rows=max_rows)
+
+    assert models.find("wide").max_rows == most
+    models.close()

@@ -245,7 +245,7 @@ class Scene:
         counted = layout([])
         self.counts = counted.view(np.zeros(counted.width), WEB)
         web = WebCounts(self.counts)
-        bulk = Bulk(Catalogue([], lambda _: {}), web, clock=clock, max_rows=1, max_line_bytes=1000)
+        bulk = Bulk(Catalogue([], lambda _: {}), web, clock=clock, max_line_bytes=1000)
         self.edge = Edge(
             app,
             [protocol],

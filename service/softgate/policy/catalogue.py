@@ -12,6 +12,9 @@ from softgate.runtime.repository import Bundle, Model
 from softgate.types import Floats
 
 LOADING = "loading"
+# Rows by labels of one request: an answer of more holds up everybody else for seconds while it is written, and takes
+# gigabytes.
+MOST_PROBABILITIES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class Catalogue:
                 self.waiting[name] = str(exc)
                 raise
             monitor = Monitor(self._counts(section(bundle)), axes(bundle))
-            classifier = Classifier(model, monitor, clock=clock, max_rows=max_rows)
+            most = max(1, MOST_PROBABILITIES // len(bundle.labels))
+            classifier = Classifier(model, monitor, clock=clock, max_rows=min(max_rows, most))
             classifier.place()
             self.classifiers[name] = classifier
             del self.waiting[name]

@@ -62,7 +62,8 @@ class Classifier:
         )
         """The short way for a batch of one row; None where there is none."""
         self._clock = clock
-        self._max_rows = max_rows
+        self.max_rows = max_rows
+        """Of one request."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"softgate-{self.name}")
         self.runs_on = THREAD if card.serving.run_on == AUTO else card.serving.run_on
         """LOOP, THREAD or MIXED; `place` settles what the card leaves open."""
@@ -96,8 +97,8 @@ class Classifier:
         """Of the rows of a request, before anything is made of them. Raises ShapeMismatch and TooManyRows."""
         if n_rows == 0:
             raise ShapeMismatch("Expected at least 1 row; got none.")
-        if n_rows > self._max_rows:
-            raise TooManyRows(f"Expected at most {self._max_rows} rows per request; got {n_rows}.")
+        if n_rows > self.max_rows:
+            raise TooManyRows(f"Expected at most {self.max_rows} rows per request; got {n_rows}.")
 
     async def predict(
         self, rows: Rows, *, profile: str | None = None, counted: bool = True, expires_at: float = math.inf

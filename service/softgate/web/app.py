@@ -87,7 +87,6 @@ def create_app(parts: Parts) -> Edge:
             parts.catalogue,
             parts.counts,
             clock=parts.clock,
-            max_rows=settings.max_rows,
             max_line_bytes=settings.max_body_bytes,
         ),
         clock=parts.clock,

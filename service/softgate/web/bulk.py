@@ -36,14 +36,12 @@ class Bulk:
         counts: WebCounts,
         *,
         clock: Callable[[], float],
-        max_rows: int,
         max_line_bytes: int,
     ) -> None:
         """`max_line_bytes`: of a line, and of the lines of one batch together."""
         self._catalogue = catalogue
         self._counts = counts
         self._clock = clock
-        self._max_rows = max_rows
         self._max_line_bytes = max_line_bytes
         # One batch of all streams of a model is in the graph or its queue: other requests wait for no more than that.
         self._turns: WeakKeyDictionary[Classifier, asyncio.Lock] = WeakKeyDictionary()
@@ -73,7 +71,7 @@ class Bulk:
             noted=noted,
         )
         answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(N_AHEAD)
-        max_rows = min(self._max_rows, classifier.model.bundle.card.serving.max_batch)
+        max_rows = min(classifier.max_rows, classifier.model.bundle.card.serving.max_batch)
         try:
             async with (
                 aclosing(batches(pieces, max_rows=max_rows, max_bytes=self._max_line_bytes, room=room)) as found,
