@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from memory import peak_mib
 from processes import until
 from rpc import SERVICE, Spoken, asking, connected, outputs, refused, spoken, texts, typed
+from softgate.errors import NotReady, Overloaded
+from softgate.web import errors
 from softgate.web.grpc.messages import MESSAGES
+from softgate.web.grpc.service import status_of
 from web.conftest import write_models
 from web.grpc.conftest import MAX_BODY_BYTES, MAX_HEADER_BYTES
 
@@ -226,3 +229,11 @@ def test_bytes_that_are_no_http2_harm_nobody(running: Spoken) -> None:
 
     with connected(running.port) as channel:
         assert MESSAGES["ServerLiveResponse"].FromString(channel.unary_unary(f"{SERVICE}/ServerLive")(b"", timeout=30))
+
+
+@pytest.mark.parametrize("overload_status", [429, 503])
+def test_an_overload_is_never_unavailable_of_which_clients_try_again_at_once(overload_status: int) -> None:
+    problem = errors.problem(Overloaded("The queue is full."), overload_status=overload_status)
+
+    assert status_of(problem) == Status.RESOURCE_EXHAUSTED
+    assert status_of(errors.problem(NotReady("Not yet."))) == Status.UNAVAILABLE

@@ -139,7 +139,7 @@ class Service:
         self._ended(rpc, told_over_http)
         more = ((name.decode(), value.decode()) for name, value in errors.more_headers(told_over_http))
         told = ((REQUEST_ID_KEY, rpc.request_id), (CODE_KEY, problem.code), *more)
-        await context.abort(_code(problem), problem.detail, told)
+        await context.abort(status_of(problem), problem.detail, told)
         raise AssertionError("It raises what ends the call.")
 
     async def _answered(self, method: Method, context: Any, headers: Headers, started: float) -> Answer:
@@ -196,7 +196,7 @@ def _headers(metadata: Sequence[tuple[str, str | bytes]]) -> Headers:
     return [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in metadata]
 
 
-def _code(problem: Problem) -> grpc.StatusCode:
+def status_of(problem: Problem) -> grpc.StatusCode:
     # Of UNAVAILABLE clients try again at once, of their own accord: it is no answer to too many of them.
     overloaded = problem.code == Overloaded.code
     return CODES.get(429 if overloaded else status(problem), grpc.StatusCode.INTERNAL)
