@@ -25,7 +25,7 @@ EYE = np.eye(4, dtype=np.float32)
 ROW = [1.0, 2.0, 3.0, 4.0]
 PATH = "/v1/models/toy/predict"
 # All that takes long is to fit in a quarter of an hour.
-SOAK_SECONDS = 540
+SOAK_SECONDS = 420
 
 
 @pytest.fixture
