@@ -114,7 +114,12 @@ def test_without_wrk_nothing_is_started(identity: Path) -> None:
 def test_what_was_started_ends_with_it(identity: Path, number: signal.Signals) -> None:
     tool("wrk")
     process = subprocess.Popen(
-        command("bench", identity, "--workers", 2), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        command("bench", identity, "--workers", 2),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+        # Tests that run in the background of a shell have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one system call, no lock
     )
     try:
         # A supervisor and its two workers, two bare ones, wrk.
