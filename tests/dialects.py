@@ -6,6 +6,7 @@ To add one: write a class and name it in DIALECTS, under the name that it has in
 
 import json
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -35,6 +36,12 @@ STATUSES: Mapping[str, object] = {
     "not ready": 503,
     "deadline": 504,
 }
+
+UNNAMED = {"unknown model": "The path names no model: it is the default's."}
+
+
+def without(statuses: Mapping[str, object], unasked: Collection[str]) -> Mapping[str, object]:
+    return {case: status for case, status in statuses.items() if case not in unasked}
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,8 @@ class Dialect(Protocol):
     """Whether its rows are traffic."""
     statuses: Mapping[str, object]
     """Of each case that can be asked in it."""
+    unasked: Mapping[str, str]
+    """Why each of the others cannot."""
 
     def ask(self, server: Served, question: Question) -> Reply:
         """One request, and its answer."""
@@ -87,12 +96,13 @@ class Dialect(Protocol):
         """What a refusal says. Fails where it has another form."""
 
 
-class OverHttp:
+class OverHttp(ABC):
     """What dialects over HTTP share: each adds a path, a body and how to read."""
 
     kinds: Collection[str] = (NUMBERS, TEXTS)
     counted = True
     statuses = STATUSES
+    unasked: Mapping[str, str] = {}
     path = ""
 
     def ask(self, server: Served, question: Question) -> Reply:
@@ -105,9 +115,9 @@ class OverHttp:
         assert answer.headers["x-request-id"]
         return Reply(answer.status_code, answer.headers, answer)
 
+    @abstractmethod
     def body(self, question: Question) -> tuple[bytes, Mapping[str, str]]:
         """The bytes, and the headers that go with them."""
-        raise NotImplementedError
 
 
 def strict(answer: httpx2.Response) -> Any:
@@ -211,6 +221,7 @@ class OpenInferenceGrpc:
 
     kinds: Collection[str] = (NUMBERS, TEXTS)
     counted = True
+    unasked: Mapping[str, str] = {}
     statuses: Mapping[str, object] = {
         "good": grpc.StatusCode.OK,
         **dict.fromkeys(("bad shape", "bad dtype", "NaN"), grpc.StatusCode.INVALID_ARGUMENT),
@@ -309,13 +320,10 @@ class HuggingFace(OverHttp):
 
 
 class TextEmbeddings(OverHttp):
-    """Of the default model, so none that is unknown can be asked."""
-
     kinds: Collection[str] = (TEXTS,)
     path = "/predict"
-    statuses: Mapping[str, object] = {
-        case: status for case, status in HuggingFace.statuses.items() if case != "unknown model"
-    }
+    statuses: Mapping[str, object] = {**without(STATUSES, UNNAMED), "too many rows": 413}
+    unasked: Mapping[str, str] = UNNAMED
 
     def body(self, question: Question) -> tuple[bytes, Mapping[str, str]]:
         return json.dumps({"inputs": [[text] for text in question.rows]}).encode(), {}
@@ -329,13 +337,10 @@ class TextEmbeddings(OverHttp):
 
 
 class Rasa(OverHttp):
-    """Of the default model, and a request for each row: nothing is too many of them."""
-
     kinds: Collection[str] = (TEXTS,)
     path = "/model/parse"
-    statuses: Mapping[str, object] = {
-        case: status for case, status in STATUSES.items() if case not in ("unknown model", "too many rows")
-    }
+    unasked: Mapping[str, str] = {**UNNAMED, "too many rows": "A request is of one row."}
+    statuses = without(STATUSES, unasked)
 
     def ask(self, server: Served, question: Question) -> Reply:
         """The first refusal, or all answers."""
