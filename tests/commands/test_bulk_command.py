@@ -308,9 +308,9 @@ def peak(folder: Path, source: Path, output: Path) -> float:
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "flat", flat(np.float32, "batch", 4, gives=4))
     peaks = []
-    # Several windows of rows each; 100 bytes kept of each row are 16 MiB, and up to 13 were seen on a busy machine.
+    # Several windows of rows each; 100 bytes kept of each would be seen. The least of two: a busy machine only adds.
     for n_rows in (30_000, 200_000):
         path = write_csv(tmp_path / f"{n_rows}.csv", [["a", "b", "c", "d"], *([n, 2, 3, 4] for n in range(n_rows))])
-        peaks.append(peak(folder, path, tmp_path / "out.jsonl"))
+        peaks.append(min(peak(folder, path, tmp_path / "out.jsonl") for _ in range(2)))
 
-    assert peaks[1] < peaks[0] + 15
+    assert peaks[1] < peaks[0] + 12

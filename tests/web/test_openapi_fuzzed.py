@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from servers import Served, served
 from web.conftest import write_models
 
-N_EXAMPLES = 60
+N_EXAMPLES = 100
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
 
 

@@ -24,8 +24,6 @@ ADMIN = {"SOFTGATE_ADMIN": "true"}
 EYE = np.eye(4, dtype=np.float32)
 ROW = [1.0, 2.0, 3.0, 4.0]
 PATH = "/v1/models/toy/predict"
-# All that takes long is to fit in a quarter of an hour.
-SOAK_SECONDS = 420
 
 
 @pytest.fixture
@@ -269,7 +267,7 @@ def calibration(server: Served) -> str:
     return told
 
 
-def reloads_under_load(folder: Path, *, n: int, most_seconds: float, pause_seconds: float = 0.0) -> int:
+def reloads_under_load(folder: Path, *, n: int, pause_seconds: float = 0.0) -> None:
     """
     Two bundles by turns, of which an answer tells by its calibration and by its confidence.
 
@@ -281,7 +279,7 @@ def reloads_under_load(folder: Path, *, n: int, most_seconds: float, pause_secon
         def kind(answer: dict[str, Any]) -> str:
             return f"{answer['calibration']} {answer['predictions'][0]['confidence']:.6f}"
 
-        started, n_done = time.monotonic(), 0
+        started = time.monotonic()
         with asking(
             (host, int(port)),
             path=PATH,
@@ -292,36 +290,29 @@ def reloads_under_load(folder: Path, *, n: int, most_seconds: float, pause_secon
             kind=kind,
         ) as tally:
             for turn in range(n):
-                if time.monotonic() - started > most_seconds:
-                    break
                 temperature = (2.0, 1.0)[turn % 2]
                 write_calibration(folder / "toy", temperature=temperature)
                 answer = reload(server)
                 assert answer.status_code == 200, answer.text
                 # Who asks after that asks the new.
                 assert confidence(server) == pytest.approx(at(temperature))
-                n_done += 1
         seconds = time.monotonic() - started
         told = f"{tally.answered} answers, {len(tally.lost)} lost, {tally.kinds}"
-        print(f"{n_done} of {n} reloads in {seconds:.0f} s, {told}")
+        print(f"{n} reloads in {seconds:.0f} s, {told}")
 
         assert tally.lost == []
         assert {kind.split()[1] for kind in tally.kinds} == {f"{at(1):.6f}", f"{at(2):.6f}"}
         # Each calibration gave one confidence.
         assert len(tally.kinds) == len({kind.split()[0] for kind in tally.kinds}) == 2
-        return n_done
 
 
 def test_no_answer_is_lost_or_mixed_while_models_are_exchanged(folder: Path) -> None:
-    assert reloads_under_load(folder, n=4, most_seconds=60) > 1
+    reloads_under_load(folder, n=4)
 
 
 @pytest.mark.soak
 def test_no_answer_is_lost_or_mixed_in_a_thousand_reloads(folder: Path) -> None:
-    n = reloads_under_load(folder, n=1000, most_seconds=SOAK_SECONDS, pause_seconds=0.01)
-
-    # On a machine with more to do there are fewer, and the output says how many.
-    assert n >= 200
+    reloads_under_load(folder, n=1000, pause_seconds=0.01)
 
 
 @pytest.mark.soak
