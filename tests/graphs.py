@@ -1,12 +1,15 @@
 """Small graphs and model folders, made on the spot: what a test serves must be small enough to check by hand."""
 
 import json
+import timeit
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from tokenizers import Tokenizer
@@ -361,8 +364,21 @@ def zipped(keys: Sequence[str] | Sequence[int], *, scored: bool = False) -> byte
     return graph(nodes, [tensor("features", np.float32, "batch", len(keys))], results)
 
 
-def slow(*, seconds_hint: float) -> bytes:
-    """features → themselves, after a loop that takes about so many seconds on one core."""
+def slow(*, seconds: float) -> bytes:
+    """features → themselves, after a loop that takes so many seconds on a core of this machine, or a little more."""
+    return _looping(round(seconds * _steps_per_second()))
+
+
+@cache
+def _steps_per_second() -> float:
+    """At best: what a busy moment measures would make a short loop."""
+    n_steps = 50_000
+    session = ort.InferenceSession(_looping(n_steps), providers=["CPUExecutionProvider"])
+    row = {"features": np.ones((1, 4), dtype=np.float32)}
+    return n_steps / min(timeit.repeat(lambda: session.run(None, row), number=1, repeat=5))
+
+
+def _looping(n_steps: int) -> bytes:
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go_in"], ["go_out"]),
@@ -389,7 +405,7 @@ def slow(*, seconds_hint: float) -> bytes:
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 4]),
         helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 4]),
         {
-            "steps": np.array(seconds_hint * 250_000, dtype=np.int64),
+            "steps": np.array(n_steps, dtype=np.int64),
             "go": np.array(True),
             "nothing": np.zeros(1, dtype=np.float32),
         },

@@ -242,7 +242,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(words: Path, tmp_path: Pa
 
 
 def test_a_run_that_is_killed_leaves_no_file_under_the_name(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=0.05))
+    folder = write_model(tmp_path / "slow", slow(seconds=0.01))
     path, output = tmp_path / "rows.csv", tmp_path / "out.jsonl"
     write_csv(path, [["a", "b", "c", "d"], *([1, 2, 3, 4] for _ in range(100_000))])
     process = subprocess.Popen(

@@ -28,7 +28,7 @@ def test_a_small_graph_of_numbers_runs_on_the_loop(tmp_path: Path) -> None:
 
 
 def test_a_slow_graph_runs_on_a_thread(tmp_path: Path) -> None:
-    assert where_placed(write_model(tmp_path / "slow", slow(seconds_hint=1))) == THREAD
+    assert where_placed(write_model(tmp_path / "slow", slow(seconds=0.1))) == THREAD
 
 
 @pytest.mark.parametrize(

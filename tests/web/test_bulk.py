@@ -292,7 +292,7 @@ def wait_until_still(server: Served, name: str) -> float:
 @pytest.fixture(scope="module")
 def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """20 ms a row, so that a run takes a while: two rows at a time, and a queue of four."""
-    folder = write_model(tmp_path_factory.mktemp("slow") / "slow", slow(seconds_hint=0.02), name="slow")
+    folder = write_model(tmp_path_factory.mktemp("slow") / "slow", slow(seconds=0.02), name="slow")
     card = folder / "classifier.toml"
     card.write_text(f"{card.read_text()}\n[serving]\nmax_batch = 2\nmax_queue = 4\nrun_on = 'thread'\n")
     with served(folder) as server:
@@ -380,7 +380,7 @@ def test_a_stream_on_a_connection_that_is_not_kept_is_logged_as_answered(tmp_pat
 
 
 def test_a_server_that_is_told_to_stop_cuts_a_stream_off_after_its_grace(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=0.02), name="slow")
+    folder = write_model(tmp_path / "slow", slow(seconds=0.02), name="slow")
     with (
         served(folder, variables={"SOFTGATE_GRACE_SECONDS": "1"}) as server,
         streaming(server, "slow") as client,

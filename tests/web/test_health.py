@@ -32,7 +32,7 @@ def test_a_ready_model_says_where_and_how_fast_it_runs(server: Served) -> None:
 
 def test_while_a_model_loads_the_server_lives_and_says_what_is_missing(tmp_path: Path) -> None:
     write_text_model(tmp_path / "a", name="quick")
-    write_model(tmp_path / "b", slow(seconds_hint=2), name="slow")
+    write_model(tmp_path / "b", slow(seconds=0.5), name="slow")
     with (
         started(command("serve", tmp_path, "--port", 0)) as server,
         httpx2.Client(base_url=server.read_until("listening")["url"]) as client,
@@ -66,7 +66,7 @@ def test_the_health_command_answers_with_its_exit_code(tmp_path: Path) -> None:
 
 
 def test_a_full_queue_refuses_with_a_time_to_retry(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=1), name="slow", routing="threshold = 0.7")
+    folder = write_model(tmp_path / "slow", slow(seconds=0.5), name="slow", routing="threshold = 0.7")
     card = folder / "classifier.toml"
     card.write_text(card.read_text() + "[serving]\nmax_queue = 1\nmax_batch = 1\n")
     with served(folder) as server:

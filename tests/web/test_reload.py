@@ -206,7 +206,7 @@ def test_a_signal_reloads(folder: Path) -> None:
 def test_new_workers_that_are_not_ready_in_time_are_ended(folder: Path) -> None:
     with serving(folder, workers=2, variables=ADMIN | {"SOFTGATE_PROBE_SECONDS": "1"}) as server:
         before = children(server.process.pid)
-        write_model(folder / "slow", slow(seconds_hint=20), name="slow", routing="threshold = 0.6")
+        write_model(folder / "slow", slow(seconds=2), name="slow", routing="threshold = 0.6")
         write_calibration(folder / "slow", temperature=1.0)
         answer = server.client.post("/admin/reload")
 
@@ -234,7 +234,7 @@ def test_a_signal_to_reload_is_refused_where_nobody_could(folder: Path) -> None:
 
 def test_a_server_that_stops_does_not_wait_for_a_reload(folder: Path) -> None:
     with serving(folder, variables=ADMIN | {"SOFTGATE_GRACE_SECONDS": "60"}) as server, ThreadPoolExecutor() as pool:
-        write_model(folder / "slow", slow(seconds_hint=10), name="slow", routing="threshold = 0.6")
+        write_model(folder / "slow", slow(seconds=3), name="slow", routing="threshold = 0.6")
         before = children(server.process.pid)
         answer = pool.submit(server.client.post, "/admin/reload")
         until(lambda: children(server.process.pid) != before, seconds=20)

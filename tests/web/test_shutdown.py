@@ -98,7 +98,7 @@ def test_no_request_is_lost_in_ten_runs(folder: Path, workers: int) -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("held", [True, False])
 def test_a_request_under_way_is_answered_and_closes_its_connection(tmp_path: Path, workers: int, held: bool) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=2), name="slow", routing="threshold = 0.7")
+    folder = write_model(tmp_path / "slow", slow(seconds=0.5), name="slow", routing="threshold = 0.7")
     request = posted("slow", b'{"inputs": [1, 2, 3, 4]}')
     if not held:
         # A query is none of the short way's business.
@@ -138,7 +138,7 @@ def test_a_leaving_server_is_not_ready_takes_nobody_new_and_closes_what_is_idle(
 
 
 def test_requests_sent_without_waiting_for_answers_are_all_answered(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=1), name="slow", routing="threshold = 0.7")
+    folder = write_model(tmp_path / "slow", slow(seconds=0.5), name="slow", routing="threshold = 0.7")
     with served(folder) as server, connect(server) as client:
         client.sendall(posted("slow", b'{"inputs": [1, 2, 3, 4]}') * 2)
         time.sleep(0.2)
@@ -170,7 +170,7 @@ def test_a_second_signal_ends_the_server_at_once(folder: Path, workers: int) -> 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_the_whole_group_is_one_signal(tmp_path: Path, how: signal.Signals) -> None:
     """As a terminal's Ctrl-C and systemd's stop send it: to the workers and to the supervisor, who tells them again."""
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=2), name="slow", routing="threshold = 0.7")
+    folder = write_model(tmp_path / "slow", slow(seconds=0.5), name="slow", routing="threshold = 0.7")
     port = free_port()
     with (
         served(folder, workers=2, variables={"SOFTGATE_OPS_PORT": str(port)}) as server,

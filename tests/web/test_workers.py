@@ -133,7 +133,7 @@ def test_a_hung_worker_does_not_keep_a_stopping_server(folder: Path) -> None:
 
 
 def test_workers_that_never_get_ready_end_the_server(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=20), name="slow")
+    folder = write_model(tmp_path / "slow", slow(seconds=2), name="slow")
     # It is tried first, and a busy machine takes longer than the limit for that.
     patient = {"SOFTGATE_PROBE_SECONDS": "600"}
     with started(command("serve", folder, "--port", 0, "--workers", 2), variables=patient) as server:

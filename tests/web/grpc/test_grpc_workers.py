@@ -88,7 +88,7 @@ def test_workers_share_the_port_and_their_counts(folder: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_call_under_way_is_answered_when_the_server_is_told_to_stop(tmp_path: Path, workers: int) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=2), name="slow")
+    folder = write_model(tmp_path / "slow", slow(seconds=1.2), name="slow")
     with spoken(folder, workers=workers) as running:
         call = running.future(asking("slow", ROW))
         until(lambda: running.server.metrics().get(QUEUE_EMPTY) == 0.0, seconds=10)
@@ -220,7 +220,7 @@ def test_an_address_that_others_reach_is_refused_without_tokens(folder: Path) ->
 
 
 def test_while_it_loads_a_lone_server_is_alive_and_not_ready(tmp_path: Path) -> None:
-    folder = write_model(tmp_path / "slow", slow(seconds_hint=4), name="slow")
+    folder = write_model(tmp_path / "slow", slow(seconds=0.5), name="slow")
     port = free_port()
     line = command("serve", folder, "--port", 0)
     with started(line, variables={"SOFTGATE_GRPC_PORT": str(port)}) as server, connected(port) as channel:

@@ -210,7 +210,7 @@ def test_what_waits_beyond_its_deadline_is_told_so(busy: Served, kind: str) -> N
 
 @pytest.mark.parametrize("kind", [NUMBERS, TEXTS])
 def test_while_a_model_loads_it_is_not_ready(tmp_path: Path, kind: str) -> None:
-    write_model(tmp_path / "a", slow(seconds_hint=3), name="slow")
+    write_model(tmp_path / "a", slow(seconds=0.5), name="slow")
     write_model(tmp_path / "identity", logarithm(4), name="identity")
     write_text_model(tmp_path / "words", name="words")
     with started(command("serve", tmp_path, "--port", 0), variables=also_grpc()) as server:

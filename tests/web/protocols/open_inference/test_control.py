@@ -273,7 +273,7 @@ def test_answers_are_of_the_published_form(several: Served) -> None:
 
 def test_while_a_model_loads_the_server_lives_and_is_not_ready(tmp_path: Path) -> None:
     write_text_model(tmp_path / "a", name="quick")
-    write_model(tmp_path / "b", slow(seconds_hint=2), name="slow")
+    write_model(tmp_path / "b", slow(seconds=0.5), name="slow")
     paths = ("/v2/health/live", "/v2/health/ready", "/v2/models/slow/ready", "/v2/models/slow", "/v2/models/slow/stats")
     with (
         started(command("serve", tmp_path, "--port", 0)) as server,
