@@ -32,7 +32,7 @@ def paced(
     write_model(folder, linear(np.eye(4, dtype=np.float32)), name="paced", routing=routing)
     with (folder / "classifier.toml").open("a") as card:
         keys = f'max_batch = {ROWS_A_RUN}\nmax_queue = 10000\nmax_queue_ms = {max_queue_ms}\nrun_on = "thread"\n'
-        card.write(f"\n[serving]\n{keys}")
+        card.write(f"\n[serving]\n{keys}parallel_runs = 1\n")
     line = [sys.executable, __file__, str(RUN_SECONDS), "serve", str(folder), "--port", "0"]
     with started(line, variables=variables) as server:
         url = server.read_until("listening")["url"]

@@ -29,6 +29,7 @@ class Bench:
         seconds_per_row: float = 0.0,
         delay: float = 0.0,
         on_loop: bool = False,
+        side_by_side: int = 1,
     ) -> None:
         self.ran: list[list[str]] = []
         self.executor = HandExecutor()
@@ -47,6 +48,7 @@ class Bench:
         )
         if on_loop:
             self.batcher.stay_on_loop()
+        self.batcher.run_side_by_side(side_by_side)
 
     def _noted(self, jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
         self.ran.append([job.payload for job in jobs])
@@ -66,9 +68,9 @@ class Bench:
         await turns()
         return task
 
-    async def step(self) -> None:
-        """Let the run under way end."""
-        self.executor.waiting.pop(0)()
+    async def step(self, run: int = 0) -> None:
+        """Let a run under way end, of several this one."""
+        self.executor.waiting.pop(run)()
         await turns()
 
 
@@ -549,3 +551,71 @@ async def test_a_full_run_tells_the_pace_though_none_waits_behind_it() -> None:
 
     with pytest.raises(Overloaded, match="at most 900 ms; the 2 rows in the queue take 1000 ms"):
         bench.put("d")
+
+
+@played
+async def test_two_runs_are_under_way_and_the_rest_waits_for_whichever_ends_first() -> None:
+    bench = Bench(side_by_side=2)
+    tasks = [await bench.submit(payload) for payload in ("a", "b", "c", "d")]
+    assert (len(bench.executor.waiting), bench.depth[0]) == (2, 2)
+    await bench.step(1)
+    assert (len(bench.executor.waiting), bench.depth[0]) == (2, 0)
+    await bench.step(1)
+    await bench.step()
+
+    assert [await task for task in tasks] == ["A", "B", "C", "D"]
+    assert bench.ran == [["b"], ["c", "d"], ["a"]]
+
+
+@played
+async def test_what_one_run_leaves_behind_is_taken_by_the_one_beside_it_at_once() -> None:
+    bench = Bench(side_by_side=2, delay=1.0)
+    tasks = [await bench.submit(payload, group=payload[0]) for payload in ("a", "x", "y")]
+    assert bench.executor.waiting == []
+    await advance(1.0)
+    assert (len(bench.executor.waiting), bench.depth[0]) == (2, 1)
+    for _ in range(3):
+        await bench.step()
+
+    assert [await task for task in tasks] == ["A", "X", "Y"]
+    assert bench.ran == [["a"], ["x"], ["y"]]
+
+
+@played
+async def test_a_full_batch_starts_in_the_place_of_the_run_that_ended_and_no_other() -> None:
+    bench = Bench(side_by_side=2, max_rows=2)
+    tasks = [await bench.submit(payload) for payload in ("a", "b", "cc", "dd", "ee")]
+    while bench.executor.waiting:
+        assert len(bench.executor.waiting) <= 2
+        await bench.step()
+
+    assert [await task for task in tasks] == ["A", "B", "CC", "DD", "EE"]
+
+
+@played
+async def test_a_short_job_beside_a_run_goes_to_a_thread() -> None:
+    bench = Bench(side_by_side=2)
+    bench.batcher.keep_short_on_loop(lambda payload: len(payload) == 1)
+    long, short = [await bench.submit(payload) for payload in ("bb", "c")]
+    assert len(bench.executor.waiting) == 2
+    await bench.step(1)
+    assert short.done()
+    await bench.step()
+
+    assert [await long, await short] == ["BB", "C"]
+
+
+@played
+async def test_two_runs_at_a_time_take_the_queue_at_twice_the_pace() -> None:
+    bench = Bench(side_by_side=2, max_rows=2, longest_wait=1.0, seconds_per_row=0.4)
+    assert bench.batcher._admission.seconds_per_row == 0.2
+    told = [bench.put(payload) for payload in ("aa", "bb", "cc", "dd")]
+    await turns()
+    await advance(2.0)
+    await bench.step()
+    # 2 s for two rows, beside two others: half a second a row, of which a fifth is news.
+    assert bench.batcher._admission.seconds_per_row == pytest.approx(0.2 + 0.2 * (0.5 - 0.2))
+    while bench.executor.waiting:
+        await bench.step()
+
+    assert list(map(outcome, told)) == ["AA", "BB", "CC", "DD"]

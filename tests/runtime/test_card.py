@@ -59,6 +59,7 @@ max_queue = 16
 max_queue_ms = 250
 max_padded_tokens = 2000
 threads = 2
+parallel_runs = 3
 [monitoring]
 alarm_every = 500
 """
@@ -108,6 +109,7 @@ def test_a_card_is_read_as_it_is_written(tmp_path: Path) -> None:
         run_on="auto",
         max_padded_tokens=2000,
         threads=2,
+        parallel_runs=3,
     )
 
 
@@ -139,6 +141,7 @@ def test_what_a_card_leaves_out_has_the_default_of_the_design(tmp_path: Path) ->
         run_on="auto",
         max_padded_tokens=4096,
         threads=0,
+        parallel_runs=0,
     )
 
 
@@ -210,6 +213,7 @@ def test_a_mistake_in_what_a_card_must_say_is_named_once(old: str, new: str, mes
             "[serving]\nmax_padded_tokens = 0",
             "serving.max_padded_tokens: got 0, wanted an integer from 1 to 1000000000.",
         ),
+        ("[serving]\nparallel_runs = 33", "serving.parallel_runs: got 33, wanted an integer from 0 to 32."),
         ("[serving]\nthreads = -1", "serving.threads: got -1, wanted an integer from 0 to 1024."),
         ("[serving]\nmax_queue = 1.5", "serving.max_queue: got 1.5, wanted an integer from 1 to 1000000."),
         ("[monitoring]\nalarm_every = 3", "monitoring.alarm_every: got 3, wanted an integer from 100 to 1000000000."),

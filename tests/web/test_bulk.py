@@ -294,7 +294,9 @@ def slow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """20 ms a row, so that a run takes a while: two rows at a time, and a queue of four."""
     folder = write_model(tmp_path_factory.mktemp("slow") / "slow", slow(seconds=0.02), name="slow")
     card = folder / "classifier.toml"
-    card.write_text(f"{card.read_text()}\n[serving]\nmax_batch = 2\nmax_queue = 4\nrun_on = 'thread'\n")
+    card.write_text(
+        f"{card.read_text()}\n[serving]\nmax_batch = 2\nmax_queue = 4\nrun_on = 'thread'\nparallel_runs = 1\n"
+    )
     with served(folder) as server:
         yield server
 

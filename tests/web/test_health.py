@@ -3,12 +3,15 @@
 import json
 import re
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 
 from graphs import slow, write_model, write_text_model
 from servers import Served, command, environment, served, started
+from softgate.runtime.quota import usable_cpus
 
 
 def test_a_server_is_ready_when_its_models_are(server: Served) -> None:
@@ -25,6 +28,8 @@ def test_a_ready_model_says_where_and_how_fast_it_runs(server: Served) -> None:
         "words": ("mixed", 1),
         "identity": ("loop", 1),
     }
+    assert listed["identity"]["parallel_runs"] == 1
+    assert listed["words"]["parallel_runs"] in (1, usable_cpus())
     for name, most in (("words", "32"), ("identity", "64")):
         assert list(listed[name]["microseconds_per_row"]) == ["1", most]
         assert all(0 < taken < 1e5 for taken in listed[name]["microseconds_per_row"].values())
@@ -65,10 +70,22 @@ def test_the_health_command_answers_with_its_exit_code(tmp_path: Path) -> None:
     assert "No answer from" in gone.stderr
 
 
+def test_two_runs_of_a_graph_are_under_way_at_a_time_where_the_card_says_so(tmp_path: Path) -> None:
+    keys = "[serving]\nparallel_runs = 2\nmax_batch = 1\n"
+    folder = write_model(tmp_path / "slow", slow(seconds=1), name="slow", routing=f"threshold = 0.7\n{keys}")
+    with served(folder, variables={"SOFTGATE_THREADS": "1"}) as server, ThreadPoolExecutor() as clients:
+        answers = [clients.submit(server.predict, "slow", inputs=[1, 2, 3, 4]) for _ in range(2)]
+        time.sleep(0.5)
+        # Neither is answered, and none waits for the other.
+        assert server.metrics()['softgate_queue_rows{calibration="",model="slow",version="1"}'] == 0.0
+        assert not any(answer.done() for answer in answers)
+        assert [answer.result().status_code for answer in answers] == [200, 200]
+
+
 def test_a_full_queue_refuses_with_a_time_to_retry(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "slow", slow(seconds=0.5), name="slow", routing="threshold = 0.7")
     card = folder / "classifier.toml"
-    card.write_text(card.read_text() + "[serving]\nmax_queue = 1\nmax_batch = 1\n")
+    card.write_text(card.read_text() + "[serving]\nmax_queue = 1\nmax_batch = 1\nparallel_runs = 1\n")
     with served(folder) as server:
         script = (
             "import asyncio, sys, httpx2\n"

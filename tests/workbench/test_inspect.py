@@ -15,6 +15,7 @@ from graphs import bag_of_words, graph, linear, one_row, softmax_of, tensor, zip
 from softgate.commands import inspect
 from softgate.errors import GraphInvalid
 from softgate.runtime.calibration import sha256
+from softgate.runtime.quota import usable_cpus
 from softgate.workbench.inspect import Inspection
 
 
@@ -79,9 +80,10 @@ def test_a_fixed_batch_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_where_it_would_run_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small, words, failing = (told(path, capsys, model) for model in (softmax_of(4), bag_of_words(), one_row(4)))
 
-    assert (small["runs_on"], small["threads"]) == ("loop", 1)
+    assert (small["runs_on"], small["threads"], small["parallel_runs"]) == ("loop", 1, 1)
     assert (words["runs_on"], words["threads"]) == ("mixed", 1)
-    assert (failing["runs_on"], failing["threads"]) == (None, None)
+    assert words["parallel_runs"] in (1, usable_cpus())
+    assert (failing["runs_on"], failing["threads"], failing["parallel_runs"]) == (None, None, None)
 
 
 def test_external_data_is_told_and_not_followed(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,7 +74,8 @@ def _rows(found: Inspection) -> list[tuple[str, str]]:
         for n_rows, seconds in found.seconds.items()
     ]
     if found.runs_on is not None:
-        rows.append(("runs on", f"{RUNS_ON[found.runs_on]}; threads: {found.threads}"))
+        several = f", {found.parallel_runs} runs at a time" if (found.parallel_runs or 1) > 1 else ""
+        rows.append(("runs on", f"{RUNS_ON[found.runs_on]}; threads: {found.threads}{several}"))
     rows += [("custom operators", ", ".join(found.foreign_operators))] if found.foreign_operators else []
     rows += [("external data", ", ".join(found.external_data))] if found.external_data else []
     return rows

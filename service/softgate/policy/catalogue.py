@@ -69,7 +69,7 @@ class Catalogue:
             monitor = Monitor(self._counts(section(bundle)), axes(bundle))
             most = max(1, MOST_PROBABILITIES // len(bundle.labels))
             classifier = Classifier(model, monitor, clock=clock, max_rows=min(max_rows, most))
-            classifier.place()
+            classifier.place(threads=threads)
             self.classifiers[name] = classifier
             del self.waiting[name]
 

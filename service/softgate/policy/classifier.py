@@ -1,13 +1,14 @@
 """
 The use case: rows in, predictions out. Protocols call only this.
 
-A thin shell: it runs a model's graph on a thread of its own or on the event loop, merges what has queued up into one
+A thin shell: it runs a model's graph on threads of its own or on the event loop, merges what has queued up into one
 batch, has it scored and decided in one go, and counts it.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,12 @@ from softgate.policy.batch import Batch, Part, Query
 from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor.counts import Monitor
 from softgate.policy.one_row import OneRow
-from softgate.policy.placement import cheapest, is_short
+from softgate.policy.placement import SEVERAL_ROWS, cheapest, is_short, n_that_pay
 from softgate.policy.readout import Readout, read_out, unanswered
 from softgate.policy.scoring import MOST_RANKED, Shown, laid_out, score, show
 from softgate.runtime.admission import Admission
 from softgate.runtime.batcher import Batcher
-from softgate.runtime.card import AUTO, LOOP, MIXED, THREAD
+from softgate.runtime.card import AUTO, LOOP, MIXED, MOST_RUNS, THREAD
 from softgate.runtime.jobs import Job
 from softgate.runtime.repository import Model
 from softgate.types import Predictions, Reason, Rows, View
@@ -64,12 +65,13 @@ class Classifier:
         self._clock = clock
         self.max_rows = max_rows
         """Of one request."""
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"softgate-{self.name}")
+        # The batcher keeps fewer busy, and no others are started.
+        self._threads = ThreadPoolExecutor(max_workers=MOST_RUNS, thread_name_prefix=f"softgate-{self.name}")
         self.runs_on = THREAD if card.serving.run_on == AUTO else card.serving.run_on
         """LOOP, THREAD or MIXED; `place` settles what the card leaves open."""
         self._batcher: Batcher[Query, Part] = Batcher(
             self._answer,
-            executor=self._thread,
+            executor=self._threads,
             clock=clock,
             max_rows=card.serving.max_batch,
             max_delay_seconds=card.serving.max_delay_ms / 1000,
@@ -81,6 +83,8 @@ class Classifier:
             ),
             depth=monitor.counts["queue_rows"],
         )
+        self.parallel_runs = 1
+        """How many runs of the graph may be under way at a time; `place` settles it."""
         self._run_on(self.runs_on)
 
     def check(self, values: Sequence[object]) -> Rows:
@@ -191,18 +195,32 @@ class Classifier:
         )
 
     def close(self) -> None:
-        """Turn away what waits, let the run under way end, then end the thread. On the event loop, if there is one."""
+        """Turn away what waits, let the runs under way end, then the threads. On the event loop, if there is one."""
         self._batcher.abandon(NotReady(f"{self.name} is being stopped."))
-        self._thread.shutdown()
+        self._threads.shutdown()
 
-    def place(self) -> None:
-        """Run where it costs least, unless the card says where. Measured, so before the first request."""
+    def place(self, *, threads: int) -> None:
+        """
+        Run where it costs least, and as many runs side by side as pay, unless the card says so.
+
+        `threads`: how many there may be for all runs together. Measured, so before the first request.
+        """
+        model, card = self.model, self.model.bundle.card
 
         def decided(rows: Rows) -> None:
-            self.decided(self.model.logits(rows), 0)
+            self.decided(model.logits(rows), 0)
 
-        if self.model.bundle.card.serving.run_on == AUTO and not self.model.doubts:
-            self._run_on(cheapest(self.model.input, self.model.bundle.card, decided, clock=self._clock))
+        if card.serving.run_on == AUTO and not model.doubts:
+            self._run_on(cheapest(model.input, card, decided, clock=self._clock))
+        if self.runs_on == LOOP:
+            return
+        n_runs = card.serving.parallel_runs
+        samples = None if model.doubts else model.input.samples(min(SEVERAL_ROWS, card.serving.max_batch))
+        if not n_runs and samples is not None:
+            most = min(threads // model.pace.threads, MOST_RUNS)
+            n_runs = n_that_pay(most, partial(decided, model.input.check(samples)), clock=self._clock)
+        self.parallel_runs = max(1, n_runs)
+        self._batcher.run_side_by_side(self.parallel_runs)
 
     def _run_on(self, where: str) -> None:
         self.runs_on = where

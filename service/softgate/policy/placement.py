@@ -1,16 +1,21 @@
 """
 Where a graph runs at the least cost: on the event loop, if that keeps it for no longer than a thread takes to be woken.
+And how many runs of it are under way at a time, on threads.
 
 Texts vary in length, and a long one would hold up everybody: of those the short go there, alone. So do single rows of
 numbers where a full batch of them would take too long.
 """
 
+import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 
 from softgate.runtime.card import LOOP, MIXED, THREAD, Card
 from softgate.runtime.inputs import Input
+from softgate.runtime.pace import LEAST_GAIN, TURNS
 from softgate.types import Rows
 
 # Of a full batch, decided. Others wait for it, but a thread's wake-up and hand-over hold up every single request.
@@ -20,6 +25,9 @@ LONGEST_ALONE_SECONDS = 2e-3
 N_TRIALS = 30
 # A run that takes so many times as long as it may is tried no further: large graphs must not load for ever.
 HOPELESS = 20
+# For trials of runs side by side, and the rows of each.
+SEVERAL_ROWS = 8
+BUDGET_SECONDS = 0.1
 # 150 characters; what people write to chatbots is mostly shorter.
 SHORT_TEXT = (
     "please move eighty dollars from my checking account "
@@ -53,6 +61,20 @@ def cheapest(source: Input, card: Card, run: Callable[[Rows], object], *, clock:
     )
 
 
+def n_that_pay(most: int, run: Callable[[], object], *, clock: Callable[[], float]) -> int:
+    """`most` runs at a time where by the clock they do LEAST_GAIN times as much as one; else 1."""
+    if most <= 1:
+        return 1
+    alone = together = math.inf
+    end = clock() + BUDGET_SECONDS
+    for _ in range(TURNS):
+        alone = min(alone, _seconds(1, run, clock))
+        together = min(together, _seconds(most, run, clock))
+        if clock() >= end:
+            break
+    return most if 0 < together * LEAST_GAIN <= most * alone else 1
+
+
 def is_short(rows: Rows) -> bool:
     """Of rows that run MIXED: whether it is one, and as short as the one that was tried."""
     if len(rows) != 1:
@@ -61,6 +83,21 @@ def is_short(rows: Rows) -> bool:
         return True
     (row,) = rows.values
     return isinstance(row, str) and len(row) <= len(SHORT_TEXT)
+
+
+def _seconds(n_runs: int, run: Callable[[], object], clock: Callable[[], float]) -> float:
+    """From the start of so many runs at a time, each on a thread, to the end of the last."""
+    start = Barrier(n_runs)
+
+    def timed() -> tuple[float, float]:
+        start.wait()
+        started = clock()
+        run()
+        return started, clock()
+
+    with ThreadPoolExecutor(n_runs) as threads:
+        starts, ends = zip(*[each.result() for each in [threads.submit(timed) for _ in range(n_runs)]], strict=True)
+    return float(max(ends) - min(starts))
 
 
 def _runs_within(seconds: float, rows: Rows, run: Callable[[Rows], object], clock: Callable[[], float]) -> bool:

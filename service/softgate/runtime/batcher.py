@@ -1,5 +1,5 @@
 """
-One run at a time; the next run takes what has queued up meanwhile.
+As many runs at a time as pay, mostly one; the next takes what has queued up meanwhile.
 
 An idle model runs a request at once, so batching adds no delay unless the card asks for one. A graph that takes less
 time than the way to a thread and back runs on the event loop itself, with all that arrived in the same turn of it; so
@@ -52,7 +52,8 @@ class Batcher(Generic[Payload, Result]):
         self._admission = admission
         self._queue: deque[Job[Payload, Result]] = deque()
         self._n_queued = 0
-        self._running = False
+        self._n_running = 0
+        self._most_runs = 1
         self._timer: asyncio.Handle | None = None
         # One for all that wait: set for the first deadline among them, and not cancelled when they run in time.
         self._alarm: asyncio.TimerHandle | None = None
@@ -67,6 +68,11 @@ class Batcher(Generic[Payload, Result]):
     def keep_short_on_loop(self, is_short: Callable[[Payload], bool]) -> None:
         """From the first run on, a job that is alone and short is run there."""
         self._is_short = is_short
+
+    def run_side_by_side(self, n_runs: int) -> None:
+        """From now on, so many runs at a time, where they are on the executor. Before the first."""
+        self._most_runs = n_runs
+        self._admission.seconds_per_row /= n_runs
 
     def admit(self, *, seconds_left: float) -> None:
         """Whether a request of one row would be taken now. Raises Overloaded."""
@@ -98,7 +104,7 @@ class Batcher(Generic[Payload, Result]):
         job: Job[Payload, Result] = Job(payload, n_rows, group, now, done, expires_at)
         self._queue.append(job)
         self._count(self._n_queued + n_rows)
-        if not self._running:
+        if self._n_running < self._most_runs:
             self._schedule(asyncio.get_running_loop())
         if expires_at < self._alarm_at:
             self._set_alarm(asyncio.get_running_loop(), expires_at, now)
@@ -153,27 +159,31 @@ class Batcher(Generic[Payload, Result]):
             if self._queue:
                 self._soon(loop)
             return
-        self._running = True
+        self._n_running += 1
         run = loop.run_in_executor(self._executor, self._answers, jobs)
 
         def finish(finished: "asyncio.Future[Sequence[Result | BaseException]]") -> None:
             self._note_pace(n_rows, started)
             if self._n_queued >= self._max_rows:
                 # It is full as it is: the thread runs it while the answers are written here.
-                self._running = False
+                self._n_running -= 1
                 self._start(loop)
                 self._settle(jobs, finished.result())
                 return
             # A request that an answer lets through waits with the others for the next run.
             self._settle(jobs, finished.result())
-            self._running = False
+            self._n_running -= 1
             if self._queue:
                 self._start(loop)
 
         run.add_done_callback(finish)
+        if self._queue and self._n_running < self._most_runs:
+            self._start(loop)
 
     def _is_alone_and_short(self, jobs: Sequence[Job[Payload, Result]]) -> bool:
-        return self._is_short is not None and len(jobs) == 1 and not self._queue and self._is_short(jobs[0].payload)
+        if self._is_short is None or len(jobs) > 1 or self._queue or self._n_running:
+            return False
+        return self._is_short(jobs[0].payload)
 
     def _n_pressed(self, jobs: Sequence[Job[Payload, Result]]) -> int:
         """Rows of a run that is full or leaves some behind; 0 for any other."""
@@ -182,7 +192,8 @@ class Batcher(Generic[Payload, Result]):
 
     def _note_pace(self, n_rows: int, started: float) -> None:
         if n_rows:
-            self._admission.ran(n_rows, seconds=self._clock() - started)
+            # Those beside it take as many rows in the time.
+            self._admission.ran(n_rows, seconds=(self._clock() - started) / max(1, self._n_running))
 
     def _next(self, loop: asyncio.AbstractEventLoop, now: float) -> Sequence[Job[Payload, Result]]:
         """The jobs of the next run, out of the queue; those that nobody waits for, and the expired, leave it too."""

@@ -25,13 +25,15 @@ MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 # Under it each label has a probability of its own, and several may hold at once.
 MULTI_LABEL = "sigmoid"
 
-# Where a graph runs: on the event loop, or on a thread of its model's own; `mixed`: a short text that is alone on the
-# loop, all else on the thread.
+# Where a graph runs: on the event loop, or on threads of its model's own; `mixed`: a short text that is alone on the
+# loop, all else on a thread.
 AUTO, LOOP, THREAD, MIXED = RUN_ON = ("auto", "loop", "thread", "mixed")
 
 # By kind of input. Small graphs of numbers run where requests are read, and gain from all that are there.
 MAX_BATCH: Mapping[str, int] = {"tensor": 64}
 MAX_BATCH_OF_OTHERS = 32
+# Of one graph at a time.
+MOST_RUNS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class ServingCard:
     """Most tokens in one call of the graph, padding counted."""
     threads: int
     """That one run is shared among; 0: as many as pay, of those there are."""
+    parallel_runs: int
+    """At a time, on threads; 0: as many as pay, of those there are threads for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +261,7 @@ def _serving(table: Table, *, kind: str) -> ServingCard:
         max_queue_ms=table.number("max_queue_ms", 1000.0, low=1.0, high=3_600_000.0),
         max_padded_tokens=table.integer("max_padded_tokens", 4096, low=1, high=10**9),
         threads=table.integer("threads", 0, low=0, high=1024),
+        parallel_runs=table.integer("parallel_runs", 0, low=0, high=MOST_RUNS),
     )
     table.finish()
     return card

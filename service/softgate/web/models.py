@@ -39,6 +39,7 @@ def _summary(catalogue: Catalogue, bundle: Bundle) -> ModelSummary:
         n_labels=len(bundle.labels),
         runs_on=None if classifier is None else classifier.runs_on,
         threads=None if pace is None else pace.threads,
+        parallel_runs=None if classifier is None else classifier.parallel_runs,
         microseconds_per_row=None if pace is None else _microseconds_per_row(pace),
         calibration=None if bundle.calibration is None else bundle.calibration.id,
     )

@@ -5,6 +5,7 @@ What a graph is: told by the file itself, and by what it answers to made-up rows
 What it finds crosses over as JSON; `Inspection` is the same on both sides.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
-from softgate.policy.placement import placed
+from softgate.policy.placement import SEVERAL_ROWS, n_that_pay, placed
 from softgate.runtime.calibration import sha256
-from softgate.runtime.card import MAX_BATCH
+from softgate.runtime.card import LOOP, MAX_BATCH
 from softgate.runtime.pace import threads_pay
 from softgate.runtime.plausibility import Looks, looks
 from softgate.runtime.quota import usable_cpus
@@ -25,7 +26,7 @@ from softgate.runtime.session import Session
 from softgate.types import TensorSpec
 from softgate.workbench.ends import Ending
 from softgate.workbench.graph import GraphFacts, files_beside, graph_facts
-from softgate.workbench.trial import run, seconds_of_runs
+from softgate.workbench.trial import a_run, run, seconds_of_runs
 
 BATCHES = (1, 32)
 HOLDS = {
@@ -89,6 +90,8 @@ class Inspection:
     """Least time of a run, by its number of rows."""
     threads: int | None = None
     """That a served run would be shared among here; None: it was not run."""
+    parallel_runs: int | None = None
+    """That would be under way at a time; None: it was not run."""
     notes: Sequence[str] = ()
 
     @property
@@ -236,6 +239,10 @@ def _of_session(found: Inspection, facts: GraphFacts, sessions: Mapping[int, Ses
         threads=threads,
         notes=[*found.notes, *notes],
     )
+    if threads is not None:
+        most_runs = 1 if seen.runs_on == LOOP else most // threads
+        run_several = a_run(sessions[threads], facts, batch or SEVERAL_ROWS)
+        seen = replace(seen, parallel_runs=n_that_pay(most_runs, run_several, clock=time.perf_counter))
     return replace(seen, labels=_labels(seen, facts, answers, session.outputs))
 
 

@@ -48,6 +48,7 @@ max_queue = 1024                    # rows that may wait; more are refused
 max_queue_ms = 1000                 # what would wait longer, by the pace of the runs before, is refused
 max_padded_tokens = 4096            # most tokens in one call, padding counted, of a graph that takes token ids
 threads = 0                         # that share one run; 0: as many as there are CPUs for, if they pay, else 1
+parallel_runs = 0                   # at a time, on threads; 0: as many as there are CPUs for, if they pay, else 1
 run_on = "auto"                     # where the graph runs: loop, thread, or what costs less, measured at the start
 
 [monitoring]

@@ -1,6 +1,9 @@
+import time
 from bisect import bisect_left
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +89,26 @@ def test_counts_of_predictions_agree_with_a_plain_recount() -> None:
     assert counts["label_confidence"].tolist() == [bins[cell] for cell in range(len(CONFIDENCE_EDGES) + 1)]
     assert_allclose(counts["sums"][0], total, rtol=1e-12)
     assert (counts["decisions"].sum(), counts["labels"].sum()) == (500, 490)
+
+
+class SlowToAdd(np.ndarray[Any, np.dtype[np.float64]]):
+    """Other threads have their turn while it is added up."""
+
+    def sum(self, *args: Any, **kwargs: Any) -> Any:
+        time.sleep(0.02)
+        return super().sum(*args, **kwargs)
+
+
+def test_batches_of_several_threads_are_all_counted() -> None:
+    counted, found = monitor(), predictions(np.random.default_rng(2).normal(size=(20, N_LABELS)))
+    confidence = found.scores.confidence.view(SlowToAdd)
+    slow = Predictions(replace(found.scores, confidence=confidence), found.decisions)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(counted.predictions, [slow] * 8))
+
+    assert counted.counts["labels"].sum() == 160
+    assert_allclose(counted.counts["sums"][0], 8 * found.scores.confidence.sum(), rtol=1e-12)
 
 
 def test_a_batch_without_a_finite_row_counts_its_decisions_alone() -> None:

@@ -7,6 +7,7 @@ The arrays are views into a worker's row of the shared counts; what they mean fo
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ class Monitor:
         self._own = axes.own_thresholds
         self._own_rows = self._own.tolist() if self._own.size else []
         self._least_energy, self._most_energy = _reach(axes.edges["energy"])
+        # Runs side by side count on threads of their own, and `+=` is no single step.
+        self._lock = Lock()
 
     def request(self, *, rows: int, seconds: float) -> None:
         """One request was answered, from its first byte's arrival to its answer."""
@@ -116,70 +119,73 @@ class Monitor:
 
         `ended`: by a clock that all workers share.
         """
-        cells = self._cells
-        cells["batch_rows"][bisect_left(_BATCH, rows)] += 1
-        cells["batch_rows_sum"][0] += rows
-        cells["graph_seconds"][bisect_left(_STAGE, graph_seconds)] += 1
-        cells["graph_seconds_sum"][0] += graph_seconds
-        cells["batch_at"][0] = ended
-        for seconds in queue_seconds:
-            cells["queue_seconds"][bisect_left(_STAGE, seconds)] += 1
-            cells["queue_seconds_sum"][0] += seconds
+        with self._lock:
+            cells = self._cells
+            cells["batch_rows"][bisect_left(_BATCH, rows)] += 1
+            cells["batch_rows_sum"][0] += rows
+            cells["graph_seconds"][bisect_left(_STAGE, graph_seconds)] += 1
+            cells["graph_seconds_sum"][0] += graph_seconds
+            cells["batch_at"][0] = ended
+            for seconds in queue_seconds:
+                cells["queue_seconds"][bisect_left(_STAGE, seconds)] += 1
+                cells["queue_seconds_sum"][0] += seconds
 
     def predictions(self, predictions: Predictions) -> None:
         """Scores, labels and routes of the finite rows, decisions of all; of several labels, each that holds."""
-        scores, decisions, counts = predictions.scores, predictions.decisions, self.counts
-        pairs = decisions.action.astype(np.intp) * len(Reason) + decisions.reason
-        np.add.at(counts["decisions"], pairs, 1.0)
-        finite = slice(None) if scores.finite.all() else scores.finite
-        np.add.at(counts["labels"], scores.label[finite], 1.0)
-        np.add.at(counts["routes"], decisions.route[finite], 1.0)
-        for place, values in enumerate(_measured(predictions)):
-            if values is not None:
-                own, measure = values[finite], MEASURES[place]
-                if place == ENERGY:
-                    own = own.clip(self._least_energy, self._most_energy)
-                np.add.at(counts[measure], np.searchsorted(self.axes.edges[measure], own), 1.0)
-                counts["sums"][place] += own.sum()
-                counts["squares"][place] += own @ own
-        if decisions.held is not None:
-            held = decisions.held
-            counts["held_labels"] += held.sum(axis=0)
-            n_held = held[scores.finite].sum(axis=1)
-            counts["held"] += np.bincount(np.searchsorted(HELD_EDGES, n_held), minlength=len(counts["held"]))
-            counts["held_sum"][0] += n_held.sum()
-        if self._own.size:
-            self._below_own(predictions)
+        with self._lock:
+            scores, decisions, counts = predictions.scores, predictions.decisions, self.counts
+            pairs = decisions.action.astype(np.intp) * len(Reason) + decisions.reason
+            np.add.at(counts["decisions"], pairs, 1.0)
+            finite = slice(None) if scores.finite.all() else scores.finite
+            np.add.at(counts["labels"], scores.label[finite], 1.0)
+            np.add.at(counts["routes"], decisions.route[finite], 1.0)
+            for place, values in enumerate(_measured(predictions)):
+                if values is not None:
+                    own, measure = values[finite], MEASURES[place]
+                    if place == ENERGY:
+                        own = own.clip(self._least_energy, self._most_energy)
+                    np.add.at(counts[measure], np.searchsorted(self.axes.edges[measure], own), 1.0)
+                    counts["sums"][place] += own.sum()
+                    counts["squares"][place] += own @ own
+            if decisions.held is not None:
+                held = decisions.held
+                counts["held_labels"] += held.sum(axis=0)
+                n_held = held[scores.finite].sum(axis=1)
+                counts["held"] += np.bincount(np.searchsorted(HELD_EDGES, n_held), minlength=len(counts["held"]))
+                counts["held_sum"][0] += n_held.sum()
+            if self._own.size:
+                self._below_own(predictions)
 
     def readout(self, readout: Readout) -> None:
         """The same, row by row."""
-        cells = self._cells
-        measured = (readout.confidence, readout.route_confidence, readout.margin, readout.entropy, readout.energy)
-        sums, squares, edges, bins = cells["sums"], cells["squares"], self._edges, self._bins
-        for row, finite in enumerate(readout.finite):
-            cells["decisions"][readout.action[row] * len(Reason) + readout.reason[row]] += 1
-            if not finite:
-                continue
-            route = readout.route[row]
-            cells["labels"][readout.label[row]] += 1
-            cells["routes"][route] += 1
-            for place, values in enumerate(measured):
-                if values is not None:
-                    value = values[row]
-                    if place == ENERGY:
-                        value = min(max(value, self._least_energy), self._most_energy)
-                    bins[place][bisect_left(edges[place], value)] += 1
-                    sums[place] += value
-                    squares[place] += value * value
-            if readout.held is not None:
-                held = readout.held[row]
-                for label in held:
-                    cells["held_labels"][label] += 1
-                cells["held"][bisect_left(_HELD, len(held))] += 1
-                cells["held_sum"][0] += len(held)
-            for profile, own in enumerate(self._own_rows):
-                if readout.route_confidence[row] < own[route]:
-                    self.counts["own_below"][profile * self._own.shape[1] + route] += 1
+        with self._lock:
+            cells = self._cells
+            measured = (readout.confidence, readout.route_confidence, readout.margin, readout.entropy, readout.energy)
+            sums, squares, edges, bins = cells["sums"], cells["squares"], self._edges, self._bins
+            for row, finite in enumerate(readout.finite):
+                cells["decisions"][readout.action[row] * len(Reason) + readout.reason[row]] += 1
+                if not finite:
+                    continue
+                route = readout.route[row]
+                cells["labels"][readout.label[row]] += 1
+                cells["routes"][route] += 1
+                for place, values in enumerate(measured):
+                    if values is not None:
+                        value = values[row]
+                        if place == ENERGY:
+                            value = min(max(value, self._least_energy), self._most_energy)
+                        bins[place][bisect_left(edges[place], value)] += 1
+                        sums[place] += value
+                        squares[place] += value * value
+                if readout.held is not None:
+                    held = readout.held[row]
+                    for label in held:
+                        cells["held_labels"][label] += 1
+                    cells["held"][bisect_left(_HELD, len(held))] += 1
+                    cells["held_sum"][0] += len(held)
+                for profile, own in enumerate(self._own_rows):
+                    if readout.route_confidence[row] < own[route]:
+                        self.counts["own_below"][profile * self._own.shape[1] + route] += 1
 
     def acknowledge(self, detector: str) -> None:
         """Somebody has seen the alarm; the watch takes note at its next step."""

@@ -16,6 +16,7 @@ class ModelSummary(Exact):
     n_labels: int
     runs_on: Annotated[str | None, Field(description="loop, thread or mixed; null until it is ready.")]
     threads: Annotated[int | None, Field(description="That share one run of the graph; null until it is ready.")]
+    parallel_runs: Annotated[int | None, Field(description="Of the graph at a time; null until it is ready.")]
     microseconds_per_row: Annotated[
         dict[str, float] | None,
         Field(description="Of made-up rows, by their number in a run, measured at the start; null until it is ready."),
