@@ -201,3 +201,8 @@ class View:
     top_p: float | None = None
     select: Literal["argmax", "sample"] = "argmax"
     seed: int | None = None
+
+    @property
+    def cuts_only(self) -> bool:
+        """Whether it shows leading labels of what is shown without it, or all of them."""
+        return self.temperature is self.top_p is None and self.select == "argmax"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from softgate.numerics.conformal import least_ambiguous, mass_before
 from softgate.policy.decision import Routing, decide, routing
-from softgate.policy.one_row import MOST_CLASSES, OneRow
+from softgate.policy.one_row import MOST_CLASSES, N_LEADING, OneRow
 from softgate.policy.readout import Readout, read_out
-from softgate.policy.scoring import score, show
+from softgate.policy.scoring import MOST_RANKED, score, show
 from softgate.runtime.card import Profile, RoutingCard
 from softgate.types import Action, View
 
@@ -121,6 +121,90 @@ def test_many_classes(n_classes: int) -> None:
         assert found is None or plain(found) == plain(expected)
 
 
+def leads(found: Readout, expected: Readout) -> None:
+    """All is as in the batch, but that no more than the leading classes are shown."""
+    (shown,), (columns,) = found.shown, expected.shown
+    assert N_LEADING <= len(shown) <= 2 * N_LEADING
+    assert list(shown) == [f"label {column}" for column in columns[: len(shown)]]
+    assert list(found.probabilities[0]) == list(expected.probabilities[0][: len(shown)])
+    rest: Any = {"shown": (), "probabilities": ()}
+    assert plain(found._replace(**rest)) == plain(expected._replace(**rest))
+
+
+wide = st.integers(MOST_RANKED + 1, MOST_RANKED + 3000)
+
+
+@given(st.data(), wide, st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 3.0, 12.0]), temperatures)
+def test_of_very_many_classes_those_that_lead_are_read_out_as_in_a_batch(
+    data: st.DataObject, n_classes: int, seed: int, scale: float, temperature: float
+) -> None:
+    random = np.random.default_rng(seed)
+    z = random.normal(scale=scale, size=(1, n_classes)).astype(np.float32)
+    z = z.round(data.draw(st.integers(0, 3))) if data.draw(st.booleans()) else z
+    quantile = data.draw(st.none() | st.floats(0, 1)) if data.draw(st.booleans()) else random.random(n_classes)
+    routes = {f"label {place}": f"route {place % 7}" for place in range(n_classes)} if data.draw(st.booleans()) else {}
+    labels = [f"label {place}" for place in range(n_classes)]
+    laid_out = replace(
+        routing(card(threshold=data.draw(st.none() | st.floats(0, 1)), routes=routes), None, labels),
+        clarify=data.draw(st.integers(0, 4)),
+        gate=data.draw(st.none() | st.floats(-60, 60)),
+        set_quantile=quantile,
+        calibrated=data.draw(st.booleans()),
+    )
+    found, expected = both(z, laid_out, temperature=temperature, bias=None, profile=0)
+
+    if found is not None:
+        leads(found, expected)
+
+
+def laid_out_wide(n_classes: int, quantile: float | NDArray[np.float64] | None = 0.9) -> Routing:
+    return replace(routing(card(), None, [f"label {place}" for place in range(n_classes)]), set_quantile=quantile)
+
+
+def test_the_short_way_of_very_many_classes_is_taken_where_few_lead() -> None:
+    random = np.random.default_rng(0)
+    for z in random.normal(scale=12, size=(50, 1, 10_000)).astype(np.float32):
+        found, expected = both(z, laid_out_wide(10_000), temperature=1.3, bias=None, profile=0)
+        # One that would ask back goes the long way.
+        assert (found is None) == (expected.action == [Action.CLARIFY])
+        if found is not None:
+            leads(found, expected)
+
+
+@pytest.mark.parametrize("n_alike", [1, N_LEADING, N_LEADING + 1, 2 * N_LEADING, 2 * N_LEADING + 1, 3000])
+def test_classes_as_probable_as_the_last_that_leads(n_alike: int) -> None:
+    z = np.random.default_rng(1).normal(size=(1, 3000)).astype(np.float32)
+    z[0, 700 : 700 + n_alike] = 40.0
+    found, expected = both(z, laid_out_wide(3000, None), temperature=1.0, bias=None, profile=0)
+
+    if n_alike > 2 * N_LEADING:
+        assert found is None
+    else:
+        assert found is not None
+        leads(found, expected)
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_a_set_that_those_who_lead_do_not_hold_goes_the_long_way(*, per_class: bool) -> None:
+    z = np.random.default_rng(2).normal(scale=0.1, size=(1, 3000)).astype(np.float32)
+    quantile = np.where(np.arange(3000) == z.argmin(), 0.9, 1e-9) if per_class else 0.9
+    found, expected = both(z, laid_out_wide(3000, quantile), temperature=1.0, bias=None, profile=0)
+
+    assert found is None
+    assert expected.sets is not None
+    assert len(expected.sets[0]) == (1 if per_class else len(expected.sets[0]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_very_many_classes_of_which_one_is_not_finite_go_the_long_way(bad: float) -> None:
+    z = np.random.default_rng(3).normal(scale=12, size=(1, 3000)).astype(np.float32)
+    z[0, 17] = bad
+    found, expected = both(z, laid_out_wide(3000), temperature=1.0, bias=None, profile=0)
+
+    assert found is None
+    assert expected.finite == [False]
+
+
 def test_there_is_no_short_way_where_it_would_not_be_the_same() -> None:
     laid_out = routing(card(), None, ["a", "b"])
 
@@ -141,4 +225,6 @@ def test_there_is_no_short_way_where_it_would_not_be_the_same() -> None:
     assert not fits(temperature=np.ones(2))
     assert not fits(names=["a"])
     assert not fits(names=["a"] * (MOST_CLASSES + 1))
+    assert not fits(names=["a"] * MOST_RANKED)
+    assert fits(names=["a"] * (MOST_RANKED + 1))
     assert not fits(routing=replace(laid_out, set_quantile=0.5, set_score=least_ambiguous))

@@ -1,6 +1,6 @@
 """One run's rows, shared by the requests that it merged."""
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Query(NamedTuple):
 class Batch:
     """The logits of one run, scored and decided; read out once for all the requests that share it."""
 
-    __slots__ = ("_classifier", "_logits", "_predictions", "_profile", "_readout")
+    __slots__ = ("_classifier", "_leading", "_logits", "_predictions", "_profile", "_readout")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Batch:
         self._profile = profile
         self._predictions = predictions
         self._readout: Readout | None = None
+        self._leading: Readout | Literal["unknown"] | None = "unknown" if predictions is None else None
 
     @property
     def logits(self) -> NDArray[np.floating]:
@@ -65,12 +66,24 @@ class Batch:
 
     @property
     def readout(self) -> Readout:
-        one = self._classifier.one_row
-        if self._readout is None and self._predictions is None and one is not None and isinstance(self._profile, int):
-            self._readout = one(self._logits, self._profile)
+        if self._readout is None and self._predictions is None:
+            self._readout = self._one_row(shows_all=True)
         if self._readout is None:
             self._readout = self._classifier.read_out(self.predictions)
         return self._readout
+
+    @property
+    def leading(self) -> Readout | None:
+        """The same of one row of very many classes, with those alone that lead; None where there is no short way."""
+        if self._leading == "unknown":
+            self._leading = self._one_row(shows_all=False)
+        return self._leading
+
+    def _one_row(self, *, shows_all: bool) -> Readout | None:
+        one = self._classifier.one_row
+        if one is None or one.shows_all is not shows_all or not isinstance(self._profile, int):
+            return None
+        return one(self._logits, self._profile)
 
 
 class Part(NamedTuple):

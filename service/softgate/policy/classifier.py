@@ -187,12 +187,7 @@ class Classifier:
 
     def shares_ranking(self, view: View) -> bool:
         """Whether what `view` shows are the leading labels of what is shown without it."""
-        return (
-            view.temperature is None
-            and view.top_p is None
-            and view.select == "argmax"
-            and (view.top_k is None or len(self.labels) <= MOST_RANKED)
-        )
+        return view.cuts_only and (view.top_k is None or len(self.labels) <= MOST_RANKED)
 
     def close(self) -> None:
         """Turn away what waits, let the runs under way end, then the threads. On the event loop, if there is one."""
@@ -262,6 +257,8 @@ class Classifier:
         if all(job.payload.counted for job in jobs):
             if len(logits) <= FEW_ROWS and len(self.labels) <= MOST_RANKED:
                 self.monitor.readout(batch.readout)
+            elif batch.leading is not None:
+                self.monitor.readout(batch.leading)
             else:
                 self.monitor.predictions(batch.predictions)
         else:

@@ -3,6 +3,7 @@ One row, scored, decided and read out at once: the same bits as `score`, `decide
 
 A batch's work is a few dozen calls of numpy, each of which costs a microsecond however few the numbers. For one row
 of a small classifier they take longer than everything else together, so here only what must round alike is numpy's.
+Of very many classes, which would take longest to rank, no more than the leading ones are read out.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +18,13 @@ from softgate.numerics.activations import softmax
 from softgate.numerics.conformal import mass_before
 from softgate.policy.decision import Routing
 from softgate.policy.readout import Readout
+from softgate.policy.scoring import MOST_RANKED
 from softgate.types import Action, Floats, Reason
 
 # Loops over classes in Python overtake numpy's calls at about so many.
 MOST_CLASSES = 256
+# Of more classes than MOST_RANKED, and of those with the same probability as the last a few more.
+N_LEADING = 32
 
 # Sorting in Python overtakes numpy's calls at about so many.
 _FEW_CLASSES = 32
@@ -47,6 +51,9 @@ class OneRow:
     _route_of_class: Sequence[int]
     _quantiles: Sequence[float] | None
     """Of the prediction sets, one per class."""
+    _most_quantile: float
+    shows_all: bool
+    """Whether it reads out every class, and not only those that lead."""
 
     @staticmethod
     def fitting(
@@ -59,7 +66,10 @@ class OneRow:
         with_energy: bool,
     ) -> "OneRow | None":
         """None where this way is not the shorter one, or not the same."""
-        if activation != softmax.__name__ or isinstance(temperature, np.ndarray) or not 1 < len(names) <= MOST_CLASSES:
+        shows_all = 1 < len(names) <= MOST_CLASSES
+        if activation != softmax.__name__ or isinstance(temperature, np.ndarray):
+            return None
+        if not shows_all and len(names) <= MOST_RANKED:
             return None
         if routing.set_quantile is not None and routing.set_score is not mass_before:
             return None
@@ -75,10 +85,16 @@ class OneRow:
             routing.thresholds.tolist(),
             route_of_class,
             None if quantile is None else np.broadcast_to(quantile, len(names)).tolist(),
+            0.0 if quantile is None else float(np.max(quantile)),
+            shows_all,
         )
 
     def __call__(self, logits: NDArray[np.floating], profile: int) -> Readout | None:
-        """None for the rows whose way is longer: logits that are not finite, and decisions to ask back."""
+        """
+        None for the rows whose way is longer: logits that are not finite, and decisions to ask back.
+
+        And, where it does not show all, a prediction set that the leading classes do not hold, or many of them alike.
+        """
         # Wider ones may leave the range when a temperature below 1 divides them.
         if len(logits) != 1 or logits.dtype != np.float32:
             return None
@@ -86,22 +102,27 @@ class OneRow:
         if self._bias is not None:
             scaled += self._bias
         top = _max(scaled)
-        if not isfinite(top):
+        if not isfinite(top) or not (self.shows_all or np.isfinite(scaled).all()):
             return None
         scaled -= top
         probabilities = np.exp(scaled)
         total = _sum(probabilities)
         probabilities /= total
-        classes, ranked, names = self._ranked(probabilities)
-        # A logit of minus infinity leaves no other trace.
-        if ranked[-1] == 0.0 and not np.isfinite(scaled).all():
+        leading = self._ranked(probabilities)
+        # Of classes that are all ranked, a logit of minus infinity leaves no other trace.
+        if leading is None or (leading[1][-1] == 0.0 and not np.isfinite(scaled).all()):
             return None
+        classes, ranked, names = leading
         log_total = np.log(total)
         energy = None
         if self._with_energy:
             familiar = (log_total + top) * self._temperature
             energy = float(familiar if self._bias is None else numerics.energy(logits, self._temperature)[0])
-        sets = None if self._quantiles is None else _leading(ranked, classes, self._quantiles)
+        sets = None
+        if self._quantiles is not None:
+            sets = self._inside(ranked, classes, self._quantiles)
+            if sets is None:
+                return None
         route, confidence = self._candidate(probabilities, classes[0], ranked[0])
         threshold = self._thresholds[profile][route]
         action, reason = _FALLBACK, _BELOW_THRESHOLD
@@ -131,9 +152,20 @@ class OneRow:
             candidates={},
         )
 
-    def _ranked(self, probabilities: Floats) -> tuple[Sequence[int], Sequence[float], Sequence[str]]:
-        """Classes, their probabilities and names, most probable first, the lower index first among equals."""
+    def _ranked(self, probabilities: Floats) -> tuple[Sequence[int], Sequence[float], Sequence[str]] | None:
+        """
+        Classes, their probabilities and names, most probable first, the lower index first among equals.
+
+        None where very many share the probability of the last that leads.
+        """
         names = self._names
+        if not self.shows_all:
+            least = np.partition(probabilities, -N_LEADING)[-N_LEADING]
+            found = (probabilities >= least).nonzero()[0]
+            if len(found) > 2 * N_LEADING:
+                return None
+            found = found[(-probabilities[found]).argsort(kind="stable")]
+            return found.tolist(), probabilities[found].tolist(), names[found].tolist()
         if len(names) > _FEW_CLASSES:
             order = (-probabilities).argsort(kind="stable")
             return order.tolist(), probabilities[order].tolist(), names[order].tolist()
@@ -155,15 +187,21 @@ class OneRow:
         thresholds = self._thresholds[profile]
         return 2 <= len(spanned) <= self._routing.clarify and not all(isnan(thresholds[route]) for route in spanned)
 
+    def _inside(
+        self, ranked: Sequence[float], classes: Sequence[int], quantiles: Sequence[float]
+    ) -> Sequence[int] | None:
+        """
+        Places in the ranking whose mass before them is within the quantile of their class.
 
-def _leading(ranked: Sequence[float], classes: Sequence[int], quantiles: Sequence[float]) -> Sequence[int]:
-    """Places in the ranking whose mass before them is within the quantile of their class."""
-    places, before, most = [], 0.0, max(quantiles)
-    for place, probability in enumerate(ranked):
-        if before > most:
-            break
-        if before <= quantiles[classes[place]]:
-            places.append(place)
-        # A sum that rounds above 1 would keep a class out of the set that holds every class.
-        before = min(before + probability, 1.0)
-    return places
+        None where classes that are not among these may have one.
+        """
+        places: list[int] = []
+        before, most = 0.0, self._most_quantile
+        for place, probability in enumerate(ranked):
+            if before > most:
+                return places
+            if before <= quantiles[classes[place]]:
+                places.append(place)
+            # A sum that rounds above 1 would keep a class out of the set that holds every class.
+            before = min(before + probability, 1.0)
+        return places if self.shows_all else None

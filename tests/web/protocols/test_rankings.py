@@ -1,7 +1,9 @@
 """Labels in order, as the dialects show them that have no more to say."""
 
+import asyncio
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from scipy.special import softmax
 from graphs import linear, load_classifier, logarithm, write_calibration, write_model
 from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
+from softgate.policy.monitor.axes import MEASURES
 from softgate.policy.scoring import MOST_RANKED
-from softgate.types import View
+from softgate.types import Action, View
 from softgate.web.protocols.hugging_face import labelled
-from softgate.web.protocols.predictions import logit_rankings, rankings
+from softgate.web.protocols.predictions import logit_rankings, prediction_objects, rankings
 
 N_CLASSES = MOST_RANKED + 400
 ROW = [0.0, 2.0, 0.0, 1.0]
@@ -91,3 +94,58 @@ def test_a_row_without_finite_logits_has_none(tmp_path: Path) -> None:
     classifier.close()
 
     assert found == [[0, 0, 4]] * 2
+
+
+def served(classifier: Classifier, row: list[float], *, profile: str | None = None) -> Part:
+    """A request's rows, as an encoder gets them."""
+    found: list[Any] = []
+
+    async def put() -> None:
+        classifier.put(classifier.check([row]), found.append, profile=profile, counted=True)
+        while not found:
+            await asyncio.sleep(0)
+
+    asyncio.run(put())
+    (part,) = found
+    assert isinstance(part, Part), part
+    return part
+
+
+def random_classifier(folder: Path, scale: float) -> Classifier:
+    weights = np.random.default_rng(0).normal(scale=scale, size=(4, N_CLASSES)).astype(np.float32)
+    labels = [f"label{column}" for column in range(N_CLASSES)]
+    write_model(folder, linear(weights), name="wide", labels=labels, routing="threshold = 0.7")
+    write_calibration(folder, temperature=1.3, set_quantile=0.9)
+    return load_classifier(folder)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 12.0])
+def test_a_row_of_very_many_labels_is_answered_and_counted_as_among_others(tmp_path: Path, scale: float) -> None:
+    alone, together = (random_classifier(tmp_path / place, scale) for place in ("alone", "together"))
+    rows = np.random.default_rng(1).normal(size=(30, 4)).tolist()
+
+    expected = part(together, rows)
+    together.monitor.predictions(expected.predictions)
+    wanted = {top_k: prediction_objects(together, expected, View(top_k=top_k)) for top_k in (1, 5, 32, 33, None)}
+    for place, row in enumerate(rows):
+        one = served(alone, row)
+        for top_k, answers in wanted.items():
+            (found,) = prediction_objects(alone, one, View(top_k=top_k))
+            assert orjson.dumps(found) == orjson.dumps(answers[place])
+    for field in ("decisions", "labels", "routes", *MEASURES):
+        np.testing.assert_array_equal(alone.monitor.counts[field], together.monitor.counts[field])
+    for field in ("sums", "squares"):
+        np.testing.assert_allclose(alone.monitor.counts[field], together.monitor.counts[field], rtol=1e-9)
+    for classifier in (alone, together):
+        classifier.close()
+
+
+def test_predictions_that_came_another_way_are_shown_as_they_were_decided(tmp_path: Path) -> None:
+    classifier = random_classifier(tmp_path / "wide", 12.0)
+    decided = classifier.predict_now(classifier.check([ROW]))
+    other = replace(decided, decisions=replace(decided.decisions, action=np.array([Action.ABSTAIN], np.int8)))
+    (found,) = prediction_objects(classifier, Part.whole(classifier, other), View(top_k=2))
+    classifier.close()
+
+    assert decided.decisions.action == [Action.ROUTE]
+    assert found["decision"]["action"] == "abstain"
