@@ -130,7 +130,9 @@ def paced(folder: Path, **variables: str) -> Iterator[Served]:
     }
     for model in models.values():
         with (model / "classifier.toml").open("a") as card:
-            card.write(f'\n[serving]\nmax_batch = {RUN_ROWS}\nmax_queue_ms = 500\nrun_on = "thread"\n')
+            card.write(
+                f'\n[serving]\nmax_batch = {RUN_ROWS}\nmax_queue_ms = 500\nrun_on = "thread"\nparallel_runs = 1\n'
+            )
     script = str(Path(__file__).parents[2] / "paced_server.py")
     line = [sys.executable, script, str(RUN_SECONDS), "serve", str(folder), "--port", "0"]
     with started(line, variables={**also_grpc(), **variables}) as server:
