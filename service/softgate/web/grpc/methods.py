@@ -51,7 +51,8 @@ class Methods:
         return _answer("ModelReadyResponse", ready=is_ready)
 
     async def server_metadata(self, asked: Asked) -> Answer:
-        return _answer("ServerMetadataResponse", **metadata.server(admin=self._control is not None).model_dump())
+        found = metadata.server(metadata.OVER_GRPC, admin=self._control is not None)
+        return _answer("ServerMetadataResponse", **found.model_dump())
 
     async def model_metadata(self, asked: Asked) -> Answer:
         """Raises UnknownModel and NotReady."""

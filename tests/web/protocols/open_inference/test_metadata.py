@@ -60,4 +60,4 @@ def test_the_index_tells_why_a_model_does_not_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("admin", [False, True])
 def test_the_repository_is_an_extension_where_it_can_be_changed(admin: bool) -> None:
-    assert ("model_repository" in metadata.server(admin=admin).extensions) is admin
+    assert ("model_repository" in metadata.server(metadata.OVER_HTTP, admin=admin).extensions) is admin

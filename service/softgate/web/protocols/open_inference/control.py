@@ -35,7 +35,7 @@ def routes(catalogue: Catalogue, board: Board, *, clock: Callable[[], float], ad
     @router.get("", summary="The server")
     async def get_server() -> Server:
         """Its name, its version and the extensions of the protocol that it has."""
-        return metadata.server(admin=admin)
+        return metadata.server(metadata.OVER_HTTP, admin=admin)
 
     @router.get("/health/live", summary="Is the process alive?")
     async def live() -> ServerHealth:

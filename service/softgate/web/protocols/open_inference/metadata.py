@@ -24,14 +24,15 @@ NAME = "softgate"
 PLATFORM = "onnx_onnxv1"
 # Triton's own words for the same.
 BACKEND, BACKEND_PLATFORM = "onnxruntime", "onnxruntime_onnx"
-EXTENSIONS = ("binary_tensor_data", "classification", "parameters", "model_configuration", "statistics")
+OVER_GRPC = ("binary_tensor_data", "classification", "parameters")
+OVER_HTTP = (*OVER_GRPC, "model_configuration", "statistics")
 REPOSITORY = ("model_repository", "model_repository(unload_dependents)")
 """Where models may be loaded and unloaded."""
 UNLOADED = "unloaded"
 
 
-def server(*, admin: bool) -> Server:
-    return Server(name=NAME, version=__version__, extensions=[*EXTENSIONS, *(REPOSITORY if admin else ())])
+def server(extensions: Sequence[str], *, admin: bool) -> Server:
+    return Server(name=NAME, version=__version__, extensions=[*extensions, *(REPOSITORY if admin else ())])
 
 
 def model(classifier: Classifier) -> ModelMetadata:
