@@ -132,6 +132,7 @@ def leads(found: Readout, expected: Readout) -> None:
 
 
 wide = st.integers(MOST_RANKED + 1, MOST_RANKED + 3000)
+below_one = st.floats(0, 1, exclude_max=True)
 
 
 @given(st.data(), wide, st.integers(0, 2**32 - 1), st.sampled_from([0.1, 1.0, 3.0, 12.0]), temperatures)
@@ -141,7 +142,7 @@ def test_of_very_many_classes_those_that_lead_are_read_out_as_in_a_batch(
     random = np.random.default_rng(seed)
     z = random.normal(scale=scale, size=(1, n_classes)).astype(np.float32)
     z = z.round(data.draw(st.integers(0, 3))) if data.draw(st.booleans()) else z
-    quantile = data.draw(st.none() | st.floats(0, 1)) if data.draw(st.booleans()) else random.random(n_classes)
+    quantile = data.draw(st.none() | below_one) if data.draw(st.booleans()) else random.random(n_classes)
     routes = {f"label {place}": f"route {place % 7}" for place in range(n_classes)} if data.draw(st.booleans()) else {}
     labels = [f"label {place}" for place in range(n_classes)]
     laid_out = replace(
@@ -227,4 +228,8 @@ def test_there_is_no_short_way_where_it_would_not_be_the_same() -> None:
     assert not fits(names=["a"] * (MOST_CLASSES + 1))
     assert not fits(names=["a"] * MOST_RANKED)
     assert fits(names=["a"] * (MOST_RANKED + 1))
+    assert fits(names=["a"] * (MOST_RANKED + 1), routing=replace(laid_out, set_quantile=0.99))
+    # A class may be in every set, however far behind.
+    assert not fits(names=["a"] * (MOST_RANKED + 1), routing=replace(laid_out, set_quantile=1.0))
+    assert fits(routing=replace(laid_out, set_quantile=np.array([0.5, 1.0])))
     assert not fits(routing=replace(laid_out, set_quantile=0.5, set_score=least_ambiguous))

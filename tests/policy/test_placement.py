@@ -3,17 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore, Thread
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from graphs import LABELS, linear, load_classifier, slow, write_model, write_text_model
-from softgate.errors import EngineFailed
-from softgate.policy.placement import is_short, n_that_pay, placed
+from softgate.errors import EngineFailed, MemoryExhausted
+from softgate.policy.placement import is_short, most_runs, n_tried, placed, side_by_side, started
 from softgate.runtime.card import LOOP, MIXED, THREAD
+from softgate.runtime.pace import Pace
 from softgate.types import Rows
 
 SMALL = linear(np.eye(4, dtype=np.float32))
@@ -111,23 +113,75 @@ def test_the_card_has_the_last_word_and_the_answers_are_the_same(tmp_path: Path,
     assert len(found[0]) == len(LABELS)
 
 
-def test_runs_side_by_side_gain_where_they_sleep_and_not_where_they_hold_the_lock() -> None:
-    lock = Lock()
+def shared(n_cores: int, *, seconds: float = 0.02) -> Callable[[], None]:
+    """A run that has one of so many cores to itself."""
+    cores = Semaphore(n_cores)
 
-    def alone() -> None:
+    def run() -> None:
+        with cores:
+            time.sleep(seconds)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("n_cores", "most", "n_runs"), [(1, 4, 1), (2, 2, 2), (2, 8, 2), (4, 4, 4), (3, 3, 3), (9, 6, 6)]
+)
+def test_as_many_runs_go_side_by_side_as_do_more_than_half_as_many(n_cores: int, most: int, n_runs: int) -> None:
+    found, gain = side_by_side(most, shared(n_cores), clock=time.perf_counter)
+
+    assert found == n_runs
+    assert gain == pytest.approx(n_runs, rel=0.25)
+
+
+@pytest.mark.parametrize("error", [EngineFailed("no"), MemoryExhausted("no"), RuntimeError("can't start new thread")])
+def test_runs_that_fail_beside_others_leave_as_many_as_did_not(error: Exception) -> None:
+    n_running, lock = 0, Lock()
+
+    def run() -> None:
+        nonlocal n_running
         with lock:
-            time.sleep(0.02)
+            n_running += 1
+            too_many = n_running > 2
+        time.sleep(0.02)
+        with lock:
+            n_running -= 1
+        if too_many:
+            raise error
 
-    assert n_that_pay(4, lambda: time.sleep(0.02), clock=time.perf_counter) == 4
-    assert n_that_pay(4, alone, clock=time.perf_counter) == 1
+    assert side_by_side(8, run, clock=time.perf_counter)[0] == 2
 
 
-def test_a_run_that_fails_beside_others_fails_the_trial() -> None:
-    def fail() -> None:
-        raise EngineFailed("no")
+class Limited(Thread):
+    """As under a limit of the system: no more than two at a time."""
 
-    with pytest.raises(EngineFailed, match="no"):
-        n_that_pay(2, fail, clock=time.perf_counter)
+    n_left = 2
+
+    def start(self) -> None:
+        if Limited.n_left == 0:
+            raise RuntimeError("can't start new thread")
+        Limited.n_left -= 1
+        super().start()
+
+    def join(self, timeout: float | None = None) -> None:
+        super().join(timeout)
+        Limited.n_left += 1
+
+
+def test_threads_that_cannot_be_started_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("threading.Thread", Limited)
+
+    assert side_by_side(8, shared(8), clock=time.perf_counter)[0] == 2
+    threads, n_threads = started(ThreadPoolExecutor, 8)
+    assert (n_threads, threads._max_workers) == (2, 2)
+    threads.shutdown()
+
+
+def test_all_threads_are_there_beforehand() -> None:
+    threads, n_threads = started(ThreadPoolExecutor, 3)
+
+    assert (n_threads, len(threads._threads)) == (3, 3)
+    threads.shutdown()
 
 
 @pytest.mark.parametrize("most", [0, 1])
@@ -135,11 +189,21 @@ def test_where_there_is_one_thread_there_is_one_run_and_no_trial(most: int) -> N
     def never() -> None:
         raise AssertionError
 
-    assert n_that_pay(most, never, clock=time.perf_counter) == 1
+    assert side_by_side(most, never, clock=time.perf_counter) == (1, 1.0)
 
 
 def test_a_clock_that_stands_still_keeps_one_run() -> None:
-    assert n_that_pay(2, lambda: None, clock=lambda: 0.0) == 1
+    assert side_by_side(2, lambda: None, clock=lambda: 0.0) == (1, 1.0)
+
+
+@pytest.mark.parametrize(("threads", "per_run", "runs"), [(8, 2, 4), (2, 3, 1), (64, 1, 32)])
+def test_threads_are_for_all_runs_together(threads: int, per_run: int, runs: int) -> None:
+    assert most_runs(threads, per_run) == runs
+
+
+@pytest.mark.parametrize(("seconds_per_row", "n_rows"), [(0.0, 8), (0.006, 8), (0.007, 1)])
+def test_slow_graphs_are_tried_with_a_single_row(seconds_per_row: float, n_rows: int) -> None:
+    assert n_tried(Pace(1, {1: seconds_per_row} if seconds_per_row else {}), max_batch=32) == n_rows
 
 
 @pytest.mark.parametrize(("keys", "n_runs"), [("parallel_runs = 3", 3), ("parallel_runs = 1", 1)])

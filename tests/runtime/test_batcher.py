@@ -1,7 +1,8 @@
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from concurrent.futures import Future
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ class Bench:
         delay: float = 0.0,
         on_loop: bool = False,
         side_by_side: int = 1,
+        pace: float = 2.0,
     ) -> None:
         self.ran: list[list[str]] = []
         self.executor = HandExecutor()
@@ -48,7 +50,8 @@ class Bench:
         )
         if on_loop:
             self.batcher.stay_on_loop()
-        self.batcher.run_side_by_side(side_by_side)
+        if side_by_side > 1:
+            self.batcher.run_side_by_side(side_by_side, self.executor, pace=pace)
 
     def _noted(self, jobs: Sequence[Job[str, str]]) -> Sequence[Answer]:
         self.ran.append([job.payload for job in jobs])
@@ -613,9 +616,73 @@ async def test_two_runs_at_a_time_take_the_queue_at_twice_the_pace() -> None:
     await turns()
     await advance(2.0)
     await bench.step()
-    # 2 s for two rows, beside two others: half a second a row, of which a fifth is news.
-    assert bench.batcher._admission.seconds_per_row == pytest.approx(0.2 + 0.2 * (0.5 - 0.2))
+    # 2 s for two rows: one second a row, of which a fifth is news.
+    assert bench.batcher._admission.seconds_per_row == pytest.approx(0.2 + 0.2 * (1.0 - 0.2))
+    await bench.step()
+    # The same for the other two, and in their time all four have been run.
+    assert bench.batcher._admission.seconds_per_row == pytest.approx(0.36 + 0.2 * (0.5 - 0.36))
     while bench.executor.waiting:
         await bench.step()
 
     assert list(map(outcome, told)) == ["AA", "BB", "CC", "DD"]
+
+
+@played
+async def test_a_full_run_takes_no_credit_for_small_ones_that_begin_beside_it_and_do_not_end() -> None:
+    bench = Bench(side_by_side=4, max_rows=2, pace=1.0, seconds_per_row=1.0)
+    told = [bench.put("aa")]
+    await turns()
+    await advance(1.9)
+    told += [bench.put(payload) for payload in ("b", "c")]
+    await turns()
+    await advance(0.1)
+    await bench.step()
+    assert bench.batcher._admission.seconds_per_row == pytest.approx(1.0)
+    while bench.executor.waiting:
+        await bench.step()
+
+    assert list(map(outcome, told)) == ["AA", "B", "C"]
+
+
+@played
+async def test_requests_that_an_answer_lets_through_share_a_run_in_a_free_place() -> None:
+    bench = Bench(side_by_side=2)
+    told: list[list[str | BaseException]] = []
+    first = bench.put("a")
+
+    def ask(answer: object) -> None:
+        told.extend(bench.put("n") for _ in range(4))
+
+    bench.batcher.put("b", n_rows=1, group="", done=ask)
+    await turns()
+    while bench.executor.waiting:
+        await bench.step()
+
+    assert [outcome(each) for each in (first, *told)] == ["A", "N", "N", "N", "N"]
+    assert bench.ran == [["a"], ["b"], ["n", "n", "n", "n"]]
+
+
+class NoThreads(HandExecutor):
+    """As under a limit of the system, for so many calls."""
+
+    n_left = 2
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        if self.n_left:
+            self.n_left -= 1
+            raise RuntimeError("can't start new thread")
+        return super().submit(fn, *args, **kwargs)
+
+
+@played
+async def test_where_no_thread_starts_those_that_waited_are_told_and_the_next_are_answered() -> None:
+    bench = Bench()
+    bench.executor = NoThreads()
+    bench.batcher.run_side_by_side(2, bench.executor, pace=1.0)
+    told = []
+    for payload in ("a", "b", "c"):
+        told.append(bench.put(payload))
+        await turns()
+    await bench.step()
+
+    assert list(map(outcome, told)) == ["RuntimeError", "RuntimeError", "C"]

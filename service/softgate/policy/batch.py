@@ -1,6 +1,6 @@
 """One run's rows, shared by the requests that it merged."""
 
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,14 @@ class Query(NamedTuple):
     profile: int
     counted: bool
     """Whether its answers count as traffic: labels, confidence, decisions."""
+    leads: bool = False
+    """Whether no more is asked for than `OneRow` reads out of very many classes."""
 
 
 class Batch:
     """The logits of one run, scored and decided; read out once for all the requests that share it."""
 
-    __slots__ = ("_classifier", "_leading", "_logits", "_predictions", "_profile", "_readout")
+    __slots__ = ("_classifier", "_logits", "_predictions", "_profile", "_readout", "leading")
 
     def __init__(
         self,
@@ -48,7 +50,8 @@ class Batch:
         self._profile = profile
         self._predictions = predictions
         self._readout: Readout | None = None
-        self._leading: Readout | Literal["unknown"] | None = "unknown" if predictions is None else None
+        self.leading: Readout | None = None
+        """As `lead` found it."""
 
     @property
     def logits(self) -> NDArray[np.floating]:
@@ -72,12 +75,10 @@ class Batch:
             self._readout = self._classifier.read_out(self.predictions)
         return self._readout
 
-    @property
-    def leading(self) -> Readout | None:
-        """The same of one row of very many classes, with those alone that lead; None where there is no short way."""
-        if self._leading == "unknown":
-            self._leading = self._one_row(shows_all=False)
-        return self._leading
+    def lead(self) -> Readout | None:
+        """Read out one row of very many classes, with those alone that lead; None where there is no such short way."""
+        self.leading = self._one_row(shows_all=False)
+        return self.leading
 
     def _one_row(self, *, shows_all: bool) -> Readout | None:
         one = self._classifier.one_row

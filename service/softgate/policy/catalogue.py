@@ -61,15 +61,15 @@ class Catalogue:
     def load(self, *, threads: int, clock: Callable[[], float], max_rows: int) -> None:
         """Load, warm and check every bundle; blocks. Raises the ModelError of the first that fails."""
         for name, bundle in self.bundles.items():
+            most = max(1, MOST_PROBABILITIES // len(bundle.labels))
             try:
                 model = Model(bundle, threads=threads, clock=clock)
+                monitor = Monitor(self._counts(section(bundle)), axes(bundle))
+                classifier = Classifier(model, monitor, clock=clock, max_rows=min(max_rows, most))
+                classifier.place(threads=threads)
             except SoftgateError as exc:
                 self.waiting[name] = str(exc)
                 raise
-            monitor = Monitor(self._counts(section(bundle)), axes(bundle))
-            most = max(1, MOST_PROBABILITIES // len(bundle.labels))
-            classifier = Classifier(model, monitor, clock=clock, max_rows=min(max_rows, most))
-            classifier.place(threads=threads)
             self.classifiers[name] = classifier
             del self.waiting[name]
 

@@ -19,12 +19,12 @@ from softgate.policy.batch import Batch, Part, Query
 from softgate.policy.decision import decide, decide_labels, profile_row, routing
 from softgate.policy.monitor.counts import Monitor
 from softgate.policy.one_row import OneRow
-from softgate.policy.placement import SEVERAL_ROWS, cheapest, is_short, n_that_pay
+from softgate.policy.placement import cheapest, is_short, most_runs, n_tried, side_by_side, started
 from softgate.policy.readout import Readout, read_out, unanswered
 from softgate.policy.scoring import MOST_RANKED, Shown, laid_out, score, show
 from softgate.runtime.admission import Admission
 from softgate.runtime.batcher import Batcher
-from softgate.runtime.card import AUTO, LOOP, MIXED, MOST_RUNS, THREAD
+from softgate.runtime.card import AUTO, LOOP, MIXED, THREAD
 from softgate.runtime.jobs import Job
 from softgate.runtime.repository import Model
 from softgate.types import Predictions, Reason, Rows, View
@@ -65,8 +65,7 @@ class Classifier:
         self._clock = clock
         self.max_rows = max_rows
         """Of one request."""
-        # The batcher keeps fewer busy, and no others are started.
-        self._threads = ThreadPoolExecutor(max_workers=MOST_RUNS, thread_name_prefix=f"softgate-{self.name}")
+        self._threads = self._n_threads(1)
         self.runs_on = THREAD if card.serving.run_on == AUTO else card.serving.run_on
         """LOOP, THREAD or MIXED; `place` settles what the card leaves open."""
         self._batcher: Batcher[Query, Part] = Batcher(
@@ -127,14 +126,16 @@ class Classifier:
         *,
         profile: str | None,
         counted: bool,
+        leads: bool = False,
         expires_at: float = math.inf,
     ) -> Job[Query, Part]:
         """
         The same for a caller who is called back, always later, on the event loop. `done` must not raise.
 
-        What has not begun to run when the clock says `expires_at` gets DeadlineExceeded.
+        What has not begun to run when the clock says `expires_at` gets DeadlineExceeded. `leads`: no more is to be
+        shown than OneRow is enough for.
         """
-        query = Query(rows, profile_row(self.routing, profile), counted)
+        query = Query(rows, profile_row(self.routing, profile), counted, leads)
         return self._batcher.put(query, n_rows=len(rows), group=_group(rows), done=done, expires_at=expires_at)
 
     def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:
@@ -209,13 +210,16 @@ class Classifier:
             self._run_on(cheapest(model.input, card, decided, clock=self._clock))
         if self.runs_on == LOOP:
             return
-        n_runs = card.serving.parallel_runs
-        samples = None if model.doubts else model.input.samples(min(SEVERAL_ROWS, card.serving.max_batch))
-        if not n_runs and samples is not None:
-            most = min(threads // model.pace.threads, MOST_RUNS)
-            n_runs = n_that_pay(most, partial(decided, model.input.check(samples)), clock=self._clock)
-        self.parallel_runs = max(1, n_runs)
-        self._batcher.run_side_by_side(self.parallel_runs)
+        n_runs, pace = card.serving.parallel_runs or 1, 1.0
+        samples = None if model.doubts else model.input.samples(n_tried(model.pace, card.serving.max_batch))
+        if not card.serving.parallel_runs and samples is not None:
+            run = partial(decided, model.input.check(samples))
+            n_runs, pace = side_by_side(most_runs(threads, model.pace.threads), run, clock=self._clock)
+        self._threads, self.parallel_runs = started(self._n_threads, n_runs)
+        self._batcher.run_side_by_side(self.parallel_runs, self._threads, pace=pace)
+
+    def _n_threads(self, n: int) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(n, thread_name_prefix=f"softgate-{self.name}")
 
     def _run_on(self, where: str) -> None:
         self.runs_on = where
@@ -257,8 +261,8 @@ class Classifier:
         if all(job.payload.counted for job in jobs):
             if len(logits) <= FEW_ROWS and len(self.labels) <= MOST_RANKED:
                 self.monitor.readout(batch.readout)
-            elif batch.leading is not None:
-                self.monitor.readout(batch.leading)
+            elif jobs[0].payload.leads and (leading := batch.lead()) is not None:
+                self.monitor.readout(leading)
             else:
                 self.monitor.predictions(batch.predictions)
         else:

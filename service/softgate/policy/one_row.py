@@ -19,7 +19,7 @@ from softgate.numerics.conformal import mass_before
 from softgate.policy.decision import Routing
 from softgate.policy.readout import Readout
 from softgate.policy.scoring import MOST_RANKED
-from softgate.types import Action, Floats, Reason
+from softgate.types import Action, Floats, Reason, View
 
 # Loops over classes in Python overtake numpy's calls at about so many.
 MOST_CLASSES = 256
@@ -56,6 +56,11 @@ class OneRow:
     """Whether it reads out every class, and not only those that lead."""
 
     @staticmethod
+    def is_enough_for(view: View) -> bool:
+        """Whether of very many classes `view` shows no more than those that lead."""
+        return view.cuts_only and view.top_k is not None and view.top_k <= N_LEADING
+
+    @staticmethod
     def fitting(
         *,
         activation: str,
@@ -71,10 +76,13 @@ class OneRow:
             return None
         if not shows_all and len(names) <= MOST_RANKED:
             return None
+        quantile = routing.set_quantile
+        # Whatever the mass before it, a class of this quantile is in the set.
+        if not shows_all and quantile is not None and np.max(quantile) >= 1.0:
+            return None
         if routing.set_quantile is not None and routing.set_score is not mass_before:
             return None
         route_of_class = routing.grouping.route_of_class.tolist()
-        quantile = routing.set_quantile
         return OneRow(
             temperature,
             bias,

@@ -13,9 +13,10 @@ from threading import Barrier
 
 import numpy as np
 
-from softgate.runtime.card import LOOP, MIXED, THREAD, Card
+from softgate.errors import SoftgateError
+from softgate.runtime.card import LOOP, MIXED, MOST_RUNS, THREAD, Card
 from softgate.runtime.inputs import Input
-from softgate.runtime.pace import LEAST_GAIN, TURNS
+from softgate.runtime.pace import LEAST_GAIN, TURNS, Pace
 from softgate.types import Rows
 
 # Of a full batch, decided. Others wait for it, but a thread's wake-up and hand-over hold up every single request.
@@ -25,9 +26,9 @@ LONGEST_ALONE_SECONDS = 2e-3
 N_TRIALS = 30
 # A run that takes so many times as long as it may is tried no further: large graphs must not load for ever.
 HOPELESS = 20
-# For trials of runs side by side, and the rows of each.
+# Rows of a run that is tried beside others, and the time for its trials.
 SEVERAL_ROWS = 8
-BUDGET_SECONDS = 0.1
+BUDGET_SECONDS = 0.05
 # 150 characters; what people write to chatbots is mostly shorter.
 SHORT_TEXT = (
     "please move eighty dollars from my checking account "
@@ -61,18 +62,48 @@ def cheapest(source: Input, card: Card, run: Callable[[Rows], object], *, clock:
     )
 
 
-def n_that_pay(most: int, run: Callable[[], object], *, clock: Callable[[], float]) -> int:
-    """`most` runs at a time where by the clock they do LEAST_GAIN times as much as one; else 1."""
-    if most <= 1:
-        return 1
-    alone = together = math.inf
-    end = clock() + BUDGET_SECONDS
-    for _ in range(TURNS):
-        alone = min(alone, _seconds(1, run, clock))
-        together = min(together, _seconds(most, run, clock))
-        if clock() >= end:
-            break
-    return most if 0 < together * LEAST_GAIN <= most * alone else 1
+def most_runs(threads: int, per_run: int) -> int:
+    """How many runs may go side by side where there are so many threads in all, and each run is shared among some."""
+    return max(1, min(threads // per_run, MOST_RUNS))
+
+
+def n_tried(pace: Pace, max_batch: int) -> int:
+    """How many rows to try runs side by side with: several, unless they take long."""
+    return min(SEVERAL_ROWS, max_batch) if SEVERAL_ROWS * pace.seconds_per_row <= BUDGET_SECONDS else 1
+
+
+def side_by_side(most: int, run: Callable[[], object], *, clock: Callable[[], float]) -> tuple[int, float]:
+    """
+    How many runs at a time to allow, and how many times as much as one by one they do, by the clock.
+
+    Twice as many, up to `most`, for as long as they do LEAST_GAIN times as much as half of them. Where so many cannot
+    run, for want of threads or memory, fewer do.
+    """
+    n_runs, gain = 1, 1.0
+    try:
+        alone = _least_seconds(1, run, clock) if most > 1 else math.inf
+        while n_runs < most:
+            more = min(2 * n_runs, most)
+            together = _least_seconds(more, run, clock)
+            does = more * alone / together if together > 0 else 0.0
+            if not does >= gain * LEAST_GAIN:
+                break
+            n_runs, gain = more, does
+    except (SoftgateError, RuntimeError):
+        # What is known holds.
+        pass
+    return n_runs, gain
+
+
+def started(make: Callable[[int], ThreadPoolExecutor], n_threads: int) -> tuple[ThreadPoolExecutor, int]:
+    """An executor of so many threads, or of as many as there can be: all are there before a request waits for one."""
+    while True:
+        threads = make(n_threads)
+        n_started = _n_started(threads, n_threads)
+        if n_threads in (n_started, 1):
+            return threads, n_threads
+        threads.shutdown()
+        n_threads = max(1, n_started)
 
 
 def is_short(rows: Rows) -> bool:
@@ -83,6 +114,31 @@ def is_short(rows: Rows) -> bool:
         return True
     (row,) = rows.values
     return isinstance(row, str) and len(row) <= len(SHORT_TEXT)
+
+
+def _n_started(threads: ThreadPoolExecutor, n_threads: int) -> int:
+    all_there = Barrier(n_threads + 1)
+    n_started = 0
+    try:
+        while n_started < n_threads:
+            threads.submit(all_there.wait)
+            n_started += 1
+    except RuntimeError:
+        all_there.abort()
+    else:
+        all_there.wait()
+    return n_started
+
+
+def _least_seconds(n_runs: int, run: Callable[[], object], clock: Callable[[], float]) -> float:
+    """Of a few turns, as many as there is time for."""
+    end = clock() + BUDGET_SECONDS
+    least = math.inf
+    for _ in range(TURNS):
+        least = min(least, _seconds(n_runs, run, clock))
+        if clock() >= end:
+            break
+    return least
 
 
 def _seconds(n_runs: int, run: Callable[[], object], clock: Callable[[], float]) -> float:
@@ -96,7 +152,13 @@ def _seconds(n_runs: int, run: Callable[[], object], clock: Callable[[], float])
         return started, clock()
 
     with ThreadPoolExecutor(n_runs) as threads:
-        starts, ends = zip(*[each.result() for each in [threads.submit(timed) for _ in range(n_runs)]], strict=True)
+        try:
+            runs = [threads.submit(timed) for _ in range(n_runs)]
+        except RuntimeError:
+            # A thread cannot be started: those that wait for it would wait for ever.
+            start.abort()
+            raise
+        starts, ends = zip(*[each.result() for each in runs], strict=True)
     return float(max(ends) - min(starts))
 
 

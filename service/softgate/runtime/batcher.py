@@ -53,6 +53,8 @@ class Batcher(Generic[Payload, Result]):
         self._queue: deque[Job[Payload, Result]] = deque()
         self._n_queued = 0
         self._n_running = 0
+        self._n_rows_run = 0
+        """In all."""
         self._most_runs = 1
         self._timer: asyncio.Handle | None = None
         # One for all that wait: set for the first deadline among them, and not cancelled when they run in time.
@@ -69,10 +71,11 @@ class Batcher(Generic[Payload, Result]):
         """From the first run on, a job that is alone and short is run there."""
         self._is_short = is_short
 
-    def run_side_by_side(self, n_runs: int) -> None:
-        """From now on, so many runs at a time, where they are on the executor. Before the first."""
+    def run_side_by_side(self, n_runs: int, executor: Executor, *, pace: float) -> None:
+        """From the first run on, so many at a time on this executor, which do `pace` times as much as one by one."""
         self._most_runs = n_runs
-        self._admission.seconds_per_row /= n_runs
+        self._executor = executor
+        self._admission.seconds_per_row /= pace
 
     def admit(self, *, seconds_left: float) -> None:
         """Whether a request of one row would be taken now. Raises Overloaded."""
@@ -130,7 +133,7 @@ class Batcher(Generic[Payload, Result]):
             return
         if self._max_delay_seconds > 0.0:
             self._cancel_timer()
-        if self._executor is None or self._is_short is not None:
+        if self._executor is None or self._is_short is not None or self._n_running:
             self._soon(loop)
         else:
             self._start(loop)
@@ -151,19 +154,26 @@ class Batcher(Generic[Payload, Result]):
         jobs = self._next(loop, started)
         if not jobs:
             return
-        n_rows = self._n_pressed(jobs)
+        n_rows = jobs[0].n_rows if len(jobs) == 1 else sum(job.n_rows for job in jobs)
+        is_pressed = bool(self._queue) or n_rows >= self._max_rows
+        n_before = self._n_rows_run
         if self._executor is None or self._is_alone_and_short(jobs):
             answers = self._answers(jobs)
-            self._note_pace(n_rows, started)
+            self._note_run(n_rows, started, n_before, is_pressed=is_pressed)
             self._settle(jobs, answers)
             if self._queue:
                 self._soon(loop)
             return
+        try:
+            run = loop.run_in_executor(self._executor, self._answers, jobs)
+        except RuntimeError as exc:
+            # No thread can be started, nor is there one.
+            loop.call_soon(self._settle, jobs, [exc] * len(jobs))
+            return
         self._n_running += 1
-        run = loop.run_in_executor(self._executor, self._answers, jobs)
 
         def finish(finished: "asyncio.Future[Sequence[Result | BaseException]]") -> None:
-            self._note_pace(n_rows, started)
+            self._note_run(n_rows, started, n_before, is_pressed=is_pressed)
             if self._n_queued >= self._max_rows:
                 # It is full as it is: the thread runs it while the answers are written here.
                 self._n_running -= 1
@@ -185,15 +195,12 @@ class Batcher(Generic[Payload, Result]):
             return False
         return self._is_short(jobs[0].payload)
 
-    def _n_pressed(self, jobs: Sequence[Job[Payload, Result]]) -> int:
-        """Rows of a run that is full or leaves some behind; 0 for any other."""
-        n_rows = jobs[0].n_rows if len(jobs) == 1 else sum(job.n_rows for job in jobs)
-        return n_rows if self._queue or n_rows >= self._max_rows else 0
-
-    def _note_pace(self, n_rows: int, started: float) -> None:
-        if n_rows:
-            # Those beside it take as many rows in the time.
-            self._admission.ran(n_rows, seconds=(self._clock() - started) / max(1, self._n_running))
+    def _note_run(self, n_rows: int, started: float, n_before: int, *, is_pressed: bool) -> None:
+        """`n_before`: rows that had been run when it started; `is_pressed`: it was full, or left some behind."""
+        self._n_rows_run += n_rows
+        if is_pressed:
+            # Those of the runs beside it that have ended meanwhile count, too.
+            self._admission.ran(self._n_rows_run - n_before, seconds=self._clock() - started)
 
     def _next(self, loop: asyncio.AbstractEventLoop, now: float) -> Sequence[Job[Payload, Result]]:
         """The jobs of the next run, out of the queue; those that nobody waits for, and the expired, leave it too."""

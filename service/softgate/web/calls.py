@@ -65,6 +65,7 @@ def put(
             settle,
             profile=call.profile,
             counted=call.counted,
+            leads=call.leads,
             expires_at=min(expires_at, call.expires_at),
         )
     except SoftgateError as exc:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from softgate.errors import EngineFailed, GraphInvalid
-from softgate.policy.placement import SEVERAL_ROWS, n_that_pay, placed
+from softgate.policy.placement import SEVERAL_ROWS, most_runs, placed, side_by_side
 from softgate.runtime.calibration import sha256
 from softgate.runtime.card import LOOP, MAX_BATCH
 from softgate.runtime.pace import threads_pay
@@ -240,9 +240,11 @@ def _of_session(found: Inspection, facts: GraphFacts, sessions: Mapping[int, Ses
         notes=[*found.notes, *notes],
     )
     if threads is not None:
-        most_runs = 1 if seen.runs_on == LOOP else most // threads
-        run_several = a_run(sessions[threads], facts, batch or SEVERAL_ROWS)
-        seen = replace(seen, parallel_runs=n_that_pay(most_runs, run_several, clock=time.perf_counter))
+        several = 1 if seen.runs_on == LOOP else most_runs(most, threads)
+        parallel_runs, _ = side_by_side(
+            several, a_run(sessions[threads], facts, batch or SEVERAL_ROWS), clock=time.perf_counter
+        )
+        seen = replace(seen, parallel_runs=parallel_runs)
     return replace(seen, labels=_labels(seen, facts, answers, session.outputs))
 
 

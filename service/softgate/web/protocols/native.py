@@ -19,6 +19,7 @@ from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.batch import Part
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import EVERYTHING, Classifier
+from softgate.policy.one_row import OneRow
 from softgate.policy.readout import Readout
 from softgate.runtime.inputs import Input
 from softgate.types import View
@@ -69,6 +70,7 @@ class Native:
             classifier.check(values),
             lambda part: Answer(encode(classifier, part, view, identity=asked.id, with_logits=asked.logits)),
             asked.profile,
+            leads=OneRow.is_enough_for(view) and not asked.logits,
             fall_back=partial(_encode_fallback, classifier, asked) if classifier.degrades else None,
         )
 

@@ -12,7 +12,7 @@ from softgate.numerics.selection import top_k
 from softgate.policy.batch import Part
 from softgate.policy.classifier import EVERYTHING, Classifier
 from softgate.policy.decision import target, targets
-from softgate.policy.one_row import N_LEADING
+from softgate.policy.one_row import OneRow
 from softgate.policy.readout import Readout
 from softgate.types import Action, Floats, Indices, Reason, View
 
@@ -82,7 +82,7 @@ def _shown(classifier: Classifier, part: Part, view: View) -> tuple[Readout, ran
     """The rows to show, and how many labels of each; None: all that there are. Raises as `Classifier.show` does."""
     if classifier.shares_ranking(view):
         return part.batch.readout, range(part.start, part.stop), view.top_k
-    if view.cuts_only and view.top_k is not None and view.top_k <= N_LEADING and part.batch.leading is not None:
+    if part.batch.leading is not None and OneRow.is_enough_for(view):
         return part.batch.leading, range(1), view.top_k
     return classifier.read_out(part.predictions, view), range(part.stop - part.start), None
 

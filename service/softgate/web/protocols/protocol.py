@@ -50,6 +50,8 @@ class Call(NamedTuple):
     """The answer that says for each row to fall back, where the model's card wants one."""
     expires_at: float = math.inf
     """As a request's, where its body says so too: the earlier counts."""
+    leads: bool = False
+    """Whether its answer shows no more labels than `OneRow` reads out of very many."""
 
 
 class Answer(NamedTuple):
