@@ -58,7 +58,7 @@ class OneRow:
     @staticmethod
     def is_enough_for(view: View) -> bool:
         """Whether of very many classes `view` shows no more than those that lead."""
-        return view.cuts_only and view.top_k is not None and view.top_k <= N_LEADING
+        return view.top_k is not None and view.top_k <= N_LEADING and view.cuts_only
 
     @staticmethod
     def fitting(
