@@ -159,7 +159,8 @@ class Classifier:
             bias=self._bias,
             with_energy=self.model.has_energy,
         )
-        return Predictions(scores, self._decide(scores, self.routing, np.broadcast_to(profile, len(logits))))
+        profiles = profile if isinstance(profile, np.ndarray) else np.full(len(logits), profile, dtype=np.intp)
+        return Predictions(scores, self._decide(scores, self.routing, profiles))
 
     def show(self, predictions: Predictions, view: View = EVERYTHING) -> Shown:
         """Raises InvalidInput for a view that labels which may hold at once do not have."""
@@ -249,11 +250,10 @@ class Classifier:
         return self._counted(jobs, logits)
 
     def _counted(self, jobs: Sequence[Job[Query, Part]], logits: NDArray[np.floating]) -> Sequence[Part]:
-        if len(jobs) == 1:
-            batch = Batch(self, logits, jobs[0].payload.profile)
-        else:
-            sizes = [job.n_rows for job in jobs]
-            batch = Batch(self, logits, np.repeat([job.payload.profile for job in jobs], sizes))
+        profile: NDArray[np.intp] | int = jobs[0].payload.profile
+        if any(job.payload.profile != profile for job in jobs):
+            profile = np.repeat([job.payload.profile for job in jobs], [job.n_rows for job in jobs])
+        batch = Batch(self, logits, profile)
         parts, start = [], 0
         for job in jobs:
             parts.append(Part(batch, start, start + job.n_rows))

@@ -139,21 +139,19 @@ def decide(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decis
     confidence = by_route[rows, candidate]
     threshold = routing.thresholds[profile, candidate]
     sure = confidence >= threshold
-    action = np.where(sure, np.int8(Action.ROUTE), np.int8(Action.FALLBACK))
-    reason = np.where(sure, np.int8(Reason.CONFIDENT), np.int8(Reason.BELOW_THRESHOLD))
-
-    def settle(rows: NDArray[np.bool_], to: Action, why: Reason) -> None:
-        action[rows] = to
-        reason[rows] = why
-
+    action = np.where(sure, _ROUTED, _FALLEN_BACK)
+    reason = np.where(sure, _SURE, _UNSURE)
     # The steps before the third overrule it, and the fourth is for those that no other has settled.
     if routing.gate is not None and scores.energy is not None:
-        settle(scores.energy < routing.gate, Action.ABSTAIN, Reason.OUT_OF_SCOPE)
-    if not scores.finite.all():
-        settle(~scores.finite, Action.FALLBACK, Reason.NON_FINITE)
+        outside = scores.energy < routing.gate
+        if _any(outside):
+            action[outside], reason[outside] = Action.ABSTAIN, Reason.OUT_OF_SCOPE
+    if not _all(scores.finite):
+        lost = ~scores.finite
+        action[lost], reason[lost] = Action.FALLBACK, Reason.NON_FINITE
     sets = None if routing.set_quantile is None else _sets(scores, routing)
     candidates: Mapping[int, tuple[Candidate, ...]] = {}
-    unsettled = np.flatnonzero(reason == Reason.BELOW_THRESHOLD)
+    (unsettled,) = (reason == _UNSURE).nonzero()
     if sets is not None and len(unsettled):
         spanned = routes_spanned(sets[unsettled], routing.grouping)
         ambiguous = _asks_back(spanned, routing, profile[unsettled])
@@ -183,8 +181,8 @@ def _sets(scores: Scores, routing: Routing) -> NDArray[np.bool_]:
 
 def _asks_back(spanned: NDArray[np.bool_], routing: Routing, profile: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Where the set spans few enough routes, and one of them has a threshold: else the question would lead nowhere."""
-    n_spanned = spanned.sum(axis=1)
-    useful = (spanned & ~np.isnan(routing.thresholds[profile])).any(axis=1)
+    n_spanned = np.add.reduce(spanned, axis=1, dtype=np.intp)
+    useful = _any(spanned & ~np.isnan(routing.thresholds[profile]), axis=1)
     few: NDArray[np.bool_] = (n_spanned >= 2) & (n_spanned <= routing.clarify) & useful
     return few
 
@@ -193,7 +191,7 @@ def _candidates(
     routing: Routing, probabilities: Floats, by_route: Floats, sets: NDArray[np.bool_]
 ) -> Sequence[tuple[Candidate, ...]]:
     """The routes that each row's prediction set spans, most probable first, each with its labels of the set."""
-    rows, columns = np.nonzero(sets)
+    rows, columns = sets.nonzero()
     order = np.lexsort((-probabilities[rows, columns], rows))
     rows, columns = rows[order], columns[order]
     routes = routing.grouping.route_of_class[columns]
@@ -271,3 +269,7 @@ def target(routing: Routing, action: int, route: int) -> str | None:
 
 
 _ROUTE, _CLARIFY, _ABSTAIN = int(Action.ROUTE), int(Action.CLARIFY), int(Action.ABSTAIN)
+# As arrays hold them; and reductions as functions, half the way of an array's methods.
+_ROUTED, _FALLEN_BACK = np.int8(Action.ROUTE), np.int8(Action.FALLBACK)
+_SURE, _UNSURE = np.int8(Reason.CONFIDENT), np.int8(Reason.BELOW_THRESHOLD)
+_any, _all = np.logical_or.reduce, np.logical_and.reduce

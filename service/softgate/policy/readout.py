@@ -115,7 +115,7 @@ def unanswered(n_rows: int, reason: Reason, *, multi_label: bool) -> Readout:
 
 def _members(sets: NDArray[np.bool_], probabilities: Floats, names: NDArray[np.object_]) -> Sequence[Sequence[str]]:
     """Sets are mostly small: their members are ranked among themselves."""
-    rows, columns = np.nonzero(sets)
+    rows, columns = sets.nonzero()
     ranked = names[columns[np.lexsort((-probabilities[rows, columns], rows))]].tolist()
     stops = np.searchsorted(rows, np.arange(len(sets)), side="right").tolist()
     return [ranked[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]

@@ -126,9 +126,10 @@ class Monitor:
             cells["graph_seconds"][bisect_left(_STAGE, graph_seconds)] += 1
             cells["graph_seconds_sum"][0] += graph_seconds
             cells["batch_at"][0] = ended
+            waits = cells["queue_seconds"]
             for seconds in queue_seconds:
-                cells["queue_seconds"][bisect_left(_STAGE, seconds)] += 1
-                cells["queue_seconds_sum"][0] += seconds
+                waits[bisect_left(_STAGE, seconds)] += 1
+            cells["queue_seconds_sum"][0] += sum(queue_seconds)
 
     def predictions(self, predictions: Predictions) -> None:
         """Scores, labels and routes of the finite rows, decisions of all; of several labels, each that holds."""
