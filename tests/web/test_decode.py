@@ -1,10 +1,14 @@
 """The JSON of `inputs` as rows, for each way in."""
 
 import json
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graphs import word_tokenizer
 from softgate.errors import InvalidInput, MalformedBody
@@ -14,7 +18,8 @@ from softgate.runtime.inputs.matrix import MatrixInput
 from softgate.runtime.inputs.strings import StringInput
 from softgate.runtime.inputs.tokens import TokenInput
 from softgate.types import TensorSpec
-from softgate.web.protocols.native import decode_inputs
+from softgate.web.protocols import Request, native
+from softgate.web.protocols.native import PredictBody, decode_inputs
 
 
 def spec(*shape: int | None, name: str = "x", dtype: type[np.generic] = np.float32) -> TensorSpec:
@@ -166,3 +171,60 @@ def test_a_nest_too_deep_is_refused(way: str, depth: int) -> None:
 def test_a_long_body_of_nothing_is_refused(way: str, unit: bytes) -> None:
     with pytest.raises(MalformedBody):
         decode_inputs(b"[" + unit * 100_000, WAYS[way])
+
+
+REST = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["a", "[", "[[", "é", ""]),
+        "top_k": st.sampled_from([1, 5, 0, -1, 2.0, "3"]),
+        "logits": st.booleans(),
+        "temperature": st.sampled_from([1.5, 0.0, 2]),
+        "select": st.sampled_from(["argmax", "sample", "worst"]),
+        "unknown": st.none(),
+    },
+)
+NUMBER = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70)
+VALUE: st.SearchStrategy[Any] = NUMBER | st.sampled_from([None, True, "1", [], {}, [1.0]])
+INPUTS = st.lists(NUMBER) | st.lists(st.lists(NUMBER)) | st.lists(VALUE) | st.lists(st.lists(VALUE)) | VALUE
+
+
+def shown(body: bytes) -> tuple[Any, ...]:
+    """What is read of a body, or why it is refused."""
+    try:
+        asked, rows = native._asked(request(body), numbers())
+    except MalformedBody as exc:
+        return (str(exc),)
+    return rows, *(getattr(asked, name) for name in PredictBody.__struct_fields__ if name != "inputs")
+
+
+def request(body: bytes) -> Request:
+    return Request("m", None, b"", b"application/json", [], body, 0.0, math.inf)
+
+
+def numbers() -> Any:
+    return SimpleNamespace(model=SimpleNamespace(input=WAYS["numbers"]))
+
+
+@given(INPUTS, REST, st.booleans(), st.sampled_from(["", " "]), st.integers(0, 3))
+def test_a_body_of_numbers_is_read_alike_in_one_pass_and_in_two(
+    inputs: object, rest: dict[str, object], first: bool, blank: str, cut: int
+) -> None:
+    fields = {"inputs": inputs, **rest} if first else {**rest, "inputs": inputs}
+    text = json.dumps(fields, separators=(f",{blank}", f":{blank}")).replace("[", f"[{blank}")
+    body = text.encode()[: -cut or None]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(native, "_numbers", lambda _: None)
+        in_two = shown(body)
+
+    assert shown(body) == in_two
+
+
+@pytest.mark.parametrize("inputs", [[1, 2.5], [[1, 2], [3, 4]], [[1, 2]]])
+def test_plain_bodies_of_numbers_are_read_in_one_pass(inputs: object) -> None:
+    assert native._numbers(json.dumps({"id": "a", "inputs": inputs, "top_k": 3}).encode()) is not None
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[", b"[[", b"\xff", b'{"inputs": ' + b"[" * 100_000])
+def test_what_is_no_body_of_numbers_is_left_to_the_long_way(body: bytes) -> None:
+    assert native._numbers(body) is None

@@ -1,5 +1,6 @@
 """Logits → scores, and the part of them that a request asked to see. Pure."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -44,7 +45,7 @@ def laid_out(calibration: Calibration | None) -> tuple[float | Floats, Floats | 
 def scale(logits: NDArray[np.floating], *, temperature: float | Floats, bias: Floats | None) -> Floats:
     """What the activation is of: z / T + b, shape (n_rows, n_classes)."""
     # A float64 logit may be finite and yet leave the range when a temperature below 1 divides it.
-    with np.errstate(over="ignore"):
+    with nullcontext() if logits.dtype == np.float32 else np.errstate(over="ignore"):
         scaled = apply_temperature(logits, temperature)
         if bias is not None:
             scaled += bias

@@ -45,6 +45,18 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     profile: Annotated[str, msgspec.Meta(max_length=128)] | None = None
 
 
+class RowBody(PredictBody, forbid_unknown_fields=True):
+    """The same for one row of numbers."""
+
+    inputs: list[float]  # type: ignore[assignment]  # read at once, not left for later
+
+
+class RowsBody(PredictBody, forbid_unknown_fields=True):
+    """The same for several."""
+
+    inputs: list[list[float]]  # type: ignore[assignment]
+
+
 class Native:
     """Decode and encode."""
 
@@ -80,6 +92,8 @@ class Native:
 
 
 _BODY = msgspec.json.Decoder(PredictBody)
+_NUMBERS = list[float]
+_ROW, _ROWS = msgspec.json.Decoder(RowBody), msgspec.json.Decoder(RowsBody)
 _FIELDS = PredictBody.__struct_fields__
 QUERY_FIELDS = tuple(name for name in _FIELDS if name != "inputs")
 IMAGE = b"image/"
@@ -92,11 +106,33 @@ def _asked(request: Request, classifier: Classifier) -> tuple[PredictBody, Seque
     Beside a body that is an image, the rest stands in the query string. Beside JSON that string means nothing.
     """
     if not request.content_type.lower().startswith(IMAGE):
+        way = classifier.model.input
+        if way.row == _NUMBERS:
+            read = _numbers(request.body)
+            if read is not None:
+                return read
         asked = decode(_BODY, request.body, at="the body")
-        return asked, decode_inputs(bytes(asked.inputs), classifier.model.input)
+        return asked, decode_inputs(bytes(asked.inputs), way)
     if classifier.model.bundle.card.input.kind != "image":
         raise MalformedBody(f"Expected a body of JSON, for {classifier.name} takes no images; got one as Content-Type.")
     return decode_query(request.query), [request.body]
+
+
+def _numbers(body: bytes) -> tuple[PredictBody, Sequence[Any]] | None:
+    """
+    The same of rows of numbers, in one pass over the body where a look at the first bracket tells if there are several.
+
+    None for any other body, and for one that is refused: the long way says why.
+    """
+    several = body.startswith(b"[", body.find(b"[") + 1)
+    try:
+        asked = (_ROWS if several else _ROW).decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    rows: Any = asked.inputs
+    if not rows:
+        return None
+    return asked, rows if several else [rows]
 
 
 def decode_query(query: bytes) -> PredictBody:
