@@ -250,9 +250,9 @@ class Classifier:
         return self._counted(jobs, logits)
 
     def _counted(self, jobs: Sequence[Job[Query, Part]], logits: NDArray[np.floating]) -> Sequence[Part]:
-        profile: NDArray[np.intp] | int = jobs[0].payload.profile
-        if any(job.payload.profile != profile for job in jobs):
-            profile = np.repeat([job.payload.profile for job in jobs], [job.n_rows for job in jobs])
+        profiles = [job.payload.profile for job in jobs]
+        one_profile = len(set(profiles)) == 1
+        profile = profiles[0] if one_profile else np.repeat(profiles, [job.n_rows for job in jobs])
         batch = Batch(self, logits, profile)
         parts, start = [], 0
         for job in jobs:

@@ -94,9 +94,10 @@ def test_counts_of_predictions_agree_with_a_plain_recount() -> None:
 class SlowToAdd(np.ndarray[Any, np.dtype[np.float64]]):
     """Other threads have their turn while it is added up."""
 
-    def sum(self, *args: Any, **kwargs: Any) -> Any:
-        time.sleep(0.02)
-        return super().sum(*args, **kwargs)
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "reduce":
+            time.sleep(0.02)
+        return getattr(ufunc, method)(*map(np.asarray, inputs), **kwargs)
 
 
 def test_batches_of_several_threads_are_all_counted() -> None:

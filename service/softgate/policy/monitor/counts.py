@@ -135,9 +135,9 @@ class Monitor:
         """Scores, labels and routes of the finite rows, decisions of all; of several labels, each that holds."""
         with self._lock:
             scores, decisions, counts = predictions.scores, predictions.decisions, self.counts
-            pairs = decisions.action.astype(np.intp) * len(Reason) + decisions.reason
+            pairs = decisions.action.astype(np.intp) * _N_REASONS + decisions.reason
             np.add.at(counts["decisions"], pairs, 1.0)
-            finite = slice(None) if scores.finite.all() else scores.finite
+            finite = slice(None) if np.logical_and.reduce(scores.finite) else scores.finite
             np.add.at(counts["labels"], scores.label[finite], 1.0)
             np.add.at(counts["routes"], decisions.route[finite], 1.0)
             for place, values in enumerate(_measured(predictions)):
@@ -146,8 +146,8 @@ class Monitor:
                     if place == ENERGY:
                         own = own.clip(self._least_energy, self._most_energy)
                     np.add.at(counts[measure], np.searchsorted(self.axes.edges[measure], own), 1.0)
-                    counts["sums"][place] += own.sum()
-                    counts["squares"][place] += own @ own
+                    counts["sums"][place] += np.add.reduce(own)
+                    counts["squares"][place] += np.vecdot(own, own)
             if decisions.held is not None:
                 held = decisions.held
                 counts["held_labels"] += held.sum(axis=0)
@@ -164,7 +164,7 @@ class Monitor:
             measured = (readout.confidence, readout.route_confidence, readout.margin, readout.entropy, readout.energy)
             sums, squares, edges, bins = cells["sums"], cells["squares"], self._edges, self._bins
             for row, finite in enumerate(readout.finite):
-                cells["decisions"][readout.action[row] * len(Reason) + readout.reason[row]] += 1
+                cells["decisions"][readout.action[row] * _N_REASONS + readout.reason[row]] += 1
                 if not finite:
                     continue
                 route = readout.route[row]
@@ -221,4 +221,5 @@ def _reach(edges: Edges) -> tuple[float, float]:
     return low - reach, high + reach
 
 
+_N_REASONS = len(Reason)
 _SECONDS, _STAGE, _BATCH, _HELD = (edges.tolist() for edges in (SECONDS_EDGES, STAGE_EDGES, BATCH_EDGES, HELD_EDGES))

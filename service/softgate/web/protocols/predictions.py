@@ -80,7 +80,7 @@ def encode_line(answer: object) -> bytes:
 
 def _shown(classifier: Classifier, part: Part, view: View) -> tuple[Readout, range, int | None]:
     """The rows to show, and how many labels of each; None: all that there are. Raises as `Classifier.show` does."""
-    if classifier.shares_ranking(view):
+    if view is EVERYTHING or classifier.shares_ranking(view):
         return part.batch.readout, range(part.start, part.stop), view.top_k
     if part.batch.leading is not None and OneRow.is_enough_for(view):
         return part.batch.leading, range(1), view.top_k
