@@ -201,7 +201,7 @@ def test_threads_are_for_all_runs_together(threads: int, per_run: int, runs: int
     assert most_runs(threads, per_run) == runs
 
 
-@pytest.mark.parametrize(("seconds_per_row", "n_rows"), [(0.0, 8), (0.006, 8), (0.007, 1)])
+@pytest.mark.parametrize(("seconds_per_row", "n_rows"), [(0.0, 8), (0.0125, 8), (0.0126, 1)])
 def test_slow_graphs_are_tried_with_a_single_row(seconds_per_row: float, n_rows: int) -> None:
     assert n_tried(Pace(1, {1: seconds_per_row} if seconds_per_row else {}), max_batch=32) == n_rows
 

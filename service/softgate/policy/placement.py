@@ -16,7 +16,7 @@ import numpy as np
 from softgate.errors import SoftgateError
 from softgate.runtime.card import LOOP, MIXED, MOST_RUNS, THREAD, Card
 from softgate.runtime.inputs import Input
-from softgate.runtime.pace import LEAST_GAIN, TURNS, Pace
+from softgate.runtime.pace import LEAST_GAIN, Pace
 from softgate.types import Rows
 
 # Of a full batch, decided. Others wait for it, but a thread's wake-up and hand-over hold up every single request.
@@ -26,9 +26,10 @@ LONGEST_ALONE_SECONDS = 2e-3
 N_TRIALS = 30
 # A run that takes so many times as long as it may is tried no further: large graphs must not load for ever.
 HOPELESS = 20
-# Rows of a run that is tried beside others, and the time for its trials.
+# Rows of a run that is tried beside others, and the time for its trials: many, for only a quiet moment tells.
 SEVERAL_ROWS = 8
-BUDGET_SECONDS = 0.05
+N_TURNS = 20
+BUDGET_SECONDS = 0.1
 # 150 characters; what people write to chatbots is mostly shorter.
 SHORT_TEXT = (
     "please move eighty dollars from my checking account "
@@ -134,7 +135,7 @@ def _least_seconds(n_runs: int, run: Callable[[], object], clock: Callable[[], f
     """Of a few turns, as many as there is time for."""
     end = clock() + BUDGET_SECONDS
     least = math.inf
-    for _ in range(TURNS):
+    for _ in range(N_TURNS):
         least = min(least, _seconds(n_runs, run, clock))
         if clock() >= end:
             break
