@@ -26,13 +26,18 @@ PATH = "/v1/models/paced/predict"
 
 @contextmanager
 def paced(
-    folder: Path, *, routing: str = "threshold = 0.7", max_queue_ms: int = 500, **variables: str
+    folder: Path,
+    *,
+    routing: str = "threshold = 0.7",
+    max_queue_ms: int = 500,
+    parallel_runs: int = 1,
+    **variables: str,
 ) -> Iterator[Served]:
-    """A server of one model of four numbers, with its own thread, that takes RUN_SECONDS for ROWS_A_RUN rows."""
+    """A server of one model of four numbers, on threads of its own, that takes RUN_SECONDS for ROWS_A_RUN rows."""
     write_model(folder, linear(np.eye(4, dtype=np.float32)), name="paced", routing=routing)
     with (folder / "classifier.toml").open("a") as card:
         keys = f'max_batch = {ROWS_A_RUN}\nmax_queue = 10000\nmax_queue_ms = {max_queue_ms}\nrun_on = "thread"\n'
-        card.write(f"\n[serving]\n{keys}parallel_runs = 1\n")
+        card.write(f"\n[serving]\n{keys}parallel_runs = {parallel_runs}\n")
     line = [sys.executable, __file__, str(RUN_SECONDS), "serve", str(folder), "--port", "0"]
     with started(line, variables=variables) as server:
         url = server.read_until("listening")["url"]

@@ -134,7 +134,7 @@ def test_as_many_runs_go_side_by_side_as_do_more_than_half_as_many(n_cores: int,
     assert gain == pytest.approx(n_runs, rel=0.25)
 
 
-@pytest.mark.parametrize("error", [EngineFailed("no"), MemoryExhausted("no"), RuntimeError("can't start new thread")])
+@pytest.mark.parametrize("error", [EngineFailed("no"), MemoryExhausted("no"), MemoryError(), RuntimeError("no")])
 def test_runs_that_fail_beside_others_leave_as_many_as_did_not(error: Exception) -> None:
     n_running, lock = 0, Lock()
 

@@ -90,7 +90,7 @@ def side_by_side(most: int, run: Callable[[], object], *, clock: Callable[[], fl
             if not does >= gain * LEAST_GAIN:
                 break
             n_runs, gain = more, does
-    except (SoftgateError, RuntimeError):
+    except (SoftgateError, RuntimeError, MemoryError):
         # What is known holds.
         pass
     return n_runs, gain
