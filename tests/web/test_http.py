@@ -261,7 +261,18 @@ class Scene:
     def ask(self) -> None:
         route = self.edge.route("POST", PATH.decode())
         assert route is not None
-        whole = Whole("POST", PATH.decode(), route, [], b"", b"", None, None, keep_alive=True, body=BODY % 1)
+        whole = Whole(
+            "POST",
+            PATH.decode(),
+            route,
+            headers=[],
+            content_type=b"",
+            request_id=b"",
+            peer=None,
+            proxies=None,
+            keep_alive=True,
+        )
+        whole.body = BODY % 1
         self.edge.answer_whole(whole, lambda answer, _: self.written.append(answer))
 
 

@@ -75,7 +75,8 @@ class Guarded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self.flow: Flow = Flow(self)
+        self._flow = Flow(self)
+        self.flow = self._flow
 
     def data_received(self, data: bytes) -> None:
         self._has_answered = False
@@ -87,7 +88,8 @@ class Guarded(HttpToolsProtocol):
 
     def read_on(self) -> None:
         """No request waits for another any more."""
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self._held:
             # Not from within the parser, which may be who calls.
             self.loop.call_soon(self._feed_held)
@@ -172,7 +174,7 @@ class Guarded(HttpToolsProtocol):
         else:
             self.transport.write_eof()
             # Whoever waits in the pipeline waits in vain, and unread the client's leave would never be seen.
-            self.flow.let_go()
+            self._flow.let_go()
 
     def _refuse(self, exc: SoftgateError) -> None:
         """Answer the request that is being read with this, behind the answers to those before it, and close."""

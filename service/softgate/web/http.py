@@ -28,6 +28,8 @@ IS_GONE_KEY = "softgate.is_gone"
 LARGEST_WHOLE_BODY = 81_920
 # Members of an enumeration take their time to look up.
 HEAD, BODY = Awaited.HEAD, Awaited.BODY
+# As numbers: to look for one byte as bytes, Python first fails to take them for a number, a third of a µs each time.
+_PERCENT, _QUESTION_MARK, _HASH = b"%?#"
 _NOT_WHOLE = {b"host", b"transfer-encoding", b"content-encoding", b"expect"}
 
 
@@ -174,7 +176,7 @@ class Http(Guarded):
         Not while the client reads too slowly: then its answers have to wait, which the application does.
         """
         url, length, content_type, request_id, timeout = self.url, None, b"", b"", b""
-        is_plain = not (b"%" in url or b"?" in url or b"#" in url or self.root_path)
+        is_plain = not (_PERCENT in url or _QUESTION_MARK in url or _HASH in url or self.root_path)
         if not is_plain or self.flow.write_paused or self.parser.should_upgrade():
             return None
         limits, n_hosts = self._edge.limits, 0
@@ -205,8 +207,18 @@ class Http(Guarded):
         if route is None:
             return None
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
-        client = (self.client, self._proxies)
-        return Whole(method, path, route, self.headers, content_type, request_id, *client, keep_alive, timeout)
+        return Whole(
+            method,
+            path,
+            route,
+            headers=self.headers,
+            content_type=content_type,
+            request_id=request_id,
+            peer=self.client,
+            proxies=self._proxies,
+            keep_alive=keep_alive,
+            timeout=timeout,
+        )
 
     def _answer(self, whole: Whole) -> None:
         whole.job = self._edge.answer_whole(whole, partial(self._write, whole))

@@ -30,7 +30,7 @@ class Told(Interface):
     def client(self) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     method: str
     path: str
@@ -82,7 +82,7 @@ def request_id_of(asked: bytes) -> str:
     if asked and REQUEST_ID.fullmatch(asked):
         return str(asked, "ascii")
     # It names a request and guards nothing; each worker has draws of its own, for Python seeds anew after a fork.
-    return f"{getrandbits(64):016x}"
+    return getrandbits(64).to_bytes(8, "big").hex()
 
 
 def _cause(exc: BaseException) -> dict[str, str]:

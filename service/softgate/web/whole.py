@@ -30,29 +30,60 @@ class Nobody:
 _NOBODY = Nobody()
 
 
-@dataclass(slots=True)
 class Whole:
     """A request held until its body is there; to uvicorn it is one of its request cycles."""
 
-    method: str
-    path: str
-    route: "Route"
-    headers: Headers
-    content_type: bytes
-    request_id: bytes
-    """As the client names it; empty where it does not."""
-    peer: tuple[str, int] | None
-    proxies: ProxyHeadersMiddleware | None
-    keep_alive: bool
-    timeout: bytes = b""
-    """What TIMEOUT_HEADER says; empty where there is none."""
-    body: bytes = b""
-    more_body: bool = True
-    disconnected: bool = False
-    response_complete: bool = False
-    message_event: Nobody = _NOBODY
-    job: Any = None
-    """What the edge has under way for it."""
+    __slots__ = (
+        "body",
+        "content_type",
+        "disconnected",
+        "headers",
+        "job",
+        "keep_alive",
+        "message_event",
+        "method",
+        "more_body",
+        "path",
+        "peer",
+        "proxies",
+        "request_id",
+        "response_complete",
+        "route",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        route: "Route",
+        *,
+        headers: Headers,
+        content_type: bytes,
+        request_id: bytes,
+        peer: tuple[str, int] | None,
+        proxies: ProxyHeadersMiddleware | None,
+        keep_alive: bool,
+        timeout: bytes = b"",
+    ) -> None:
+        """`request_id` as the client names it, and what TIMEOUT_HEADER says; each empty where there is none."""
+        self.method = method
+        self.path = path
+        self.route = route
+        self.headers = headers
+        self.content_type = content_type
+        self.request_id = request_id
+        self.peer = peer
+        self.proxies = proxies
+        self.keep_alive = keep_alive
+        self.timeout = timeout
+        self.body = b""
+        self.more_body = True
+        self.disconnected = False
+        self.response_complete = False
+        self.message_event = _NOBODY
+        self.job: Any = None
+        """What the edge has under way for it."""
 
     def client(self) -> str | None:
         """The client's address, as a trusted proxy tells it."""
@@ -65,7 +96,7 @@ class Whole:
         return None if scope["client"] is None else scope["client"][0]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Route:
     """Where a path leads: a protocol, and the model and version that it names."""
 
