@@ -7,13 +7,20 @@ MODELS ?= models
 # is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
 TORCH ?= torch==2.13.0
 
-.PHONY: serve test test-all clients soak lint format bench compare performance dashboards pictures lock clean
+# With COMPILED=1 what runs is `make compiled`'s.
+COMPILED ?=
+ifneq ($(COMPILED),)
+export PYTHONPATH := $(CURDIR)/build/compiled
+endif
+TESTS ?= --ignore=tests/exports
 
-serve: .venv/serve  ## set up, then serve the classifiers in $(MODELS)
+.PHONY: serve test test-all clients soak lint format bench compiled compare performance dashboards pictures lock clean
+
+serve: .venv/serve $(if $(COMPILED),build/compiled)  ## set up, then serve the classifiers in $(MODELS)
 	$(BIN)/softgate serve "$(MODELS)"
 
-test: .venv/dev  ## set up, then run every test but those of real exports
-	$(BIN)/python -m pytest --ignore=tests/exports
+test: .venv/dev $(if $(COMPILED),build/compiled)  ## set up, then run every test but those of real exports, or those of $(TESTS)
+	$(BIN)/python -m pytest $(if $(COMPILED),--override-ini=pythonpath=tests) $(TESTS)
 
 test-all: test .venv/exporters  ## set up the heavy exporters too, then run every test
 	$(BIN)/python -m pytest tests/exports
@@ -42,8 +49,10 @@ bench: .venv/dev  ## set up, then measure clinc150 beside a bare uvicorn answer,
 	$(BIN)/python tests/bench/bench_monitoring.py
 	$(BIN)/python tests/bench/bench_tensors.py
 
-compare: .venv/dev  ## set up peers, too, then measure all servers in turns; about a quarter of an hour, needs wrk
-	$(BIN)/python tests/bench/compare.py
+compiled: build/compiled  ## set up, then compile the hot path for COMPILED=1; a minute, needs a C compiler
+
+compare: build/compiled  ## set up peers, too, then measure all servers in turns; about a quarter of an hour, needs wrk
+	PYTHONPATH=build/compiled $(BIN)/python tests/bench/compare.py
 
 performance: .venv/dev  ## write what was compared, and a new profile, into docs/performance.md
 	$(BIN)/python tests/bench/draw_performance.py
@@ -58,7 +67,7 @@ pictures: .venv/dev  ## tell the story of docs/monitoring.md to a real server an
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
 	$(COMPILE) --extra text --extra image --extra grpc --extra report --extra build --output-file requirements.txt
 	$(COMPILE) --extra text --extra image --extra grpc --extra report --extra build --extra client --extra test --extra lint \
-		--extra lock --constraint requirements.txt --output-file requirements-dev.txt
+		--extra compile --extra lock --constraint requirements.txt --output-file requirements-dev.txt
 	$(COMPILE) --extra exporters --constraint requirements-dev.txt --no-emit-package torch \
 		--output-file requirements-exporters.txt
 
@@ -77,6 +86,14 @@ clean:  ## remove what the other targets made
 
 .venv/dev: requirements-dev.txt .venv/serve
 	$(PIP) --require-hashes --requirement requirements-dev.txt
+	touch $@
+
+# Beside the sources and not among them, where it would be loaded in place of what is edited next.
+build/compiled: .venv/dev hatch_build.py pyproject.toml $(shell find service -name '*.py')
+	rm -rf $@ build/wheels
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --wheel-dir build/wheels .
+	$(PIP) --no-deps --target $@ build/wheels/*.whl
 	touch $@
 
 .venv/exporters: requirements-exporters.txt .venv/dev

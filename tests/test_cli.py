@@ -14,6 +14,7 @@ from scipy.special import softmax
 from graphs import LABELS, VOTES, WORDS, linear, logarithm, write_model, write_text_model
 from servers import command, environment, served, started
 from softgate import __version__
+from softgate.runtime import batcher
 
 
 def run(*arguments: object, code: int = 0, **variables: str) -> "subprocess.CompletedProcess[str]":
@@ -153,7 +154,9 @@ def test_a_server_needs_no_open_standard_streams(words: Path) -> None:
 
 
 def test_version() -> None:
-    assert run("--version").stdout == f"softgate {__version__}\n"
+    compiled = "" if Path(batcher.__file__).suffix == ".py" else " (compiled)"
+
+    assert run("--version").stdout == f"softgate {__version__}{compiled}\n"
 
 
 def write_examples(path: Path) -> Path:

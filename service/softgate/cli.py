@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from softgate import __version__
 from softgate.commands.screen import plain, say
 from softgate.errors import InvalidInput, SoftgateError
 
@@ -359,7 +358,9 @@ def health(
 @app.callback(invoke_without_command=True)
 def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if show:
-        typer.echo(f"softgate {__version__}")
+        from softgate.commands import version as command
+
+        typer.echo(command.told())
         raise typer.Exit
 
 

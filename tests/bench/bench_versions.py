@@ -3,6 +3,7 @@ Two versions of softgate in turns of one run: what did the changes between them 
 
     git worktree add ../before COMMIT
     python tests/bench/bench_versions.py ../before --turns 15
+    python tests/bench/bench_versions.py build/compiled
 
 A ratio is this version's by the other's, pair by pair. Both run in this interpreter with what is installed in it.
 """
@@ -32,7 +33,7 @@ THIS, OTHER = "this", "other"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("other", type=Path, help="a checkout of the other version")
+    parser.add_argument("other", type=Path, help="a checkout of the other version, or build/compiled")
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 64])
@@ -50,8 +51,9 @@ def main() -> None:
 
 
 def program(root: Path) -> list[str]:
-    """softgate of this checkout, whichever is installed."""
-    return ["env", f"PYTHONPATH={root / 'service'}", *SOFTGATE]
+    """softgate of this checkout, or of what `make compiled` left there, whichever is installed."""
+    place = root if (root / "softgate").is_dir() else root / "service"
+    return ["env", f"PYTHONPATH={place}", *SOFTGATE]
 
 
 def told(title: str, taken: Mapping[str, list[Turn]]) -> str:

@@ -14,7 +14,8 @@ queues = st.lists(st.tuples(st.integers(1, 9), st.sampled_from("ab")), max_size=
 def queue(*sizes_and_groups: tuple[int, str]) -> Jobs:
     """Jobs in the order of their arrival; the payload is the place in it."""
     return [
-        Job(place, n_rows, group, float(place), NO_FUTURE) for place, (n_rows, group) in enumerate(sizes_and_groups)
+        Job(place, n_rows=n_rows, group=group, queued_at=float(place), done=NO_FUTURE)
+        for place, (n_rows, group) in enumerate(sizes_and_groups)
     ]
 
 

@@ -19,7 +19,8 @@ from graphs import write_text_model
 from pictures import bomb, chunk, encoded, header, in_base64, noise, parts, png
 from servers import Served, served
 from softgate.web.errors import PROBLEM_JSON
-from softgate.web.protocols.native import QUERY_FIELDS, PredictBody, decode_query
+from softgate.web.protocols.native import QUERY_FIELDS, decode_query
+from softgate.web.protocols.predict_body import PredictBody
 from tools import tool
 
 DIGITS = Path(__file__).parents[2] / "models" / "digits"

@@ -25,9 +25,9 @@ from softgate.web.metrics.exposition import Exposition
 from softgate.web.metrics.layout import layout, web_counts
 from softgate.web.middleware import REQUEST_ID_KEY
 from softgate.web.protocols import PROTOCOLS
-from softgate.web.protocols.native import PredictBody
 from softgate.web.protocols.open_inference import inference
 from softgate.web.protocols.open_inference.rest import InputParameters
+from softgate.web.protocols.predict_body import PredictBody
 from softgate.web.reloads import Reloads
 from softgate.web.schema.answers import EXAMPLE_ANSWER, EXAMPLE_LINES_ANSWER, PredictAnswer
 from softgate.web.schema.inference import (

@@ -55,7 +55,7 @@ class Hands:
             return None
         if whole.path == "/closing":
             whole.keep_alive = False
-        job: Job[Any, Any] = Job(None, 1, None, 0.0, lambda _: None)
+        job: Job[Any, Any] = Job(None, n_rows=1, group=None, queued_at=0.0, done=lambda _: None)
         self.asked.append((write, job))
         return job
 

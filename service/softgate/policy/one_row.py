@@ -40,7 +40,7 @@ _max: Callable[..., Any] = np.maximum.reduce
 _min: Callable[[Floats], np.float64] = np.minimum.reduce
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OneRow:
     """For a softmax at one temperature. Called with logits of shape (1, n_classes) and a row of the threshold table."""
 

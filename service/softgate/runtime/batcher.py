@@ -104,10 +104,12 @@ class Batcher(Generic[Payload, Result]):
             raise self._abandoned
         now = self._clock()
         self._admission.check(n_rows, n_queued=self._n_queued, seconds_left=expires_at - now)
-        job: Job[Payload, Result] = Job(payload, n_rows, group, now, done, expires_at)
+        job: Job[Payload, Result] = Job(
+            payload, n_rows=n_rows, group=group, queued_at=now, done=done, expires_at=expires_at
+        )
         self._queue.append(job)
         self._count(self._n_queued + n_rows)
-        if self._n_running < self._most_runs:
+        if self._n_running < self._most_runs and (self._timer is None or self._max_delay_seconds > 0.0):
             self._schedule(asyncio.get_running_loop())
         if expires_at < self._alarm_at:
             self._set_alarm(asyncio.get_running_loop(), expires_at, now)
@@ -171,23 +173,29 @@ class Batcher(Generic[Payload, Result]):
             loop.call_soon(self._settle, jobs, [exc] * len(jobs))
             return
         self._n_running += 1
-
-        def finish(finished: "asyncio.Future[Sequence[Result | BaseException]]") -> None:
-            self._note_run(n_rows, started, n_before, is_pressed=is_pressed)
-            if self._n_queued >= self._max_rows:
-                # It is full as it is: the thread runs it while the answers are written here.
-                self._n_running -= 1
-                self._start(loop)
-                self._settle(jobs, finished.result())
-                return
-            # A request that an answer lets through waits with the others for the next run.
-            self._settle(jobs, finished.result())
-            self._n_running -= 1
-            if self._queue:
-                self._start(loop)
-
-        run.add_done_callback(finish)
+        noted = partial(self._note_run, n_rows, started, n_before, is_pressed=is_pressed)
+        run.add_done_callback(partial(self._finish, loop, jobs, noted))
         if self._queue and self._n_running < self._most_runs:
+            self._start(loop)
+
+    def _finish(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        jobs: Sequence[Job[Payload, Result]],
+        noted: Callable[[], None],
+        finished: "asyncio.Future[Sequence[Result | BaseException]]",
+    ) -> None:
+        noted()
+        if self._n_queued >= self._max_rows:
+            # It is full as it is: the thread runs it while the answers are written here.
+            self._n_running -= 1
+            self._start(loop)
+            self._settle(jobs, finished.result())
+            return
+        # A request that an answer lets through waits with the others for the next run.
+        self._settle(jobs, finished.result())
+        self._n_running -= 1
+        if self._queue:
             self._start(loop)
 
     def _is_alone_and_short(self, jobs: Sequence[Job[Payload, Result]]) -> bool:

@@ -3,28 +3,41 @@
 import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 
 
-@dataclass(slots=True, eq=False)
 class Job(Generic[Payload, Result]):
     """One request's rows on their way through the graph."""
 
-    payload: Payload
-    n_rows: int
-    group: Hashable
-    """Only jobs of one group share a run: same shape, same type."""
-    queued_at: float
-    done: Callable[[Result | BaseException], None]
-    """Called with what came of it, on the event loop. Must not raise."""
-    expires_at: float = math.inf
-    """By the clock: what has not begun to run by then never does, and fails with DeadlineExceeded."""
-    left: bool = False
-    """Nobody waits for it any more: it need not run, and `done` is not called."""
+    __slots__ = ("done", "expires_at", "group", "left", "n_rows", "payload", "queued_at")
+
+    def __init__(
+        self,
+        payload: Payload,
+        *,
+        n_rows: int,
+        group: Hashable,
+        queued_at: float,
+        done: Callable[[Result | BaseException], None],
+        expires_at: float = math.inf,
+    ) -> None:
+        """
+        `done` is called with what came of it, on the event loop, and must not raise.
+
+        What has not begun to run when the clock says `expires_at` never does, and fails with DeadlineExceeded.
+        """
+        self.payload = payload
+        self.n_rows = n_rows
+        self.group = group
+        """Only jobs of one group share a run: same shape, same type."""
+        self.queued_at = queued_at
+        self.done = done
+        self.expires_at = expires_at
+        self.left = False
+        """Nobody waits for it any more: it need not run, and `done` is not called."""
 
 
 def take(queue: Iterable[Job[Payload, Result]], *, max_rows: int) -> list[Job[Payload, Result]]:

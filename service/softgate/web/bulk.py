@@ -9,7 +9,6 @@ the client has taken what was answered.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from weakref import WeakKeyDictionary
 
 from starlette.types import Send
 
@@ -44,7 +43,7 @@ class Bulk:
         self._clock = clock
         self._max_line_bytes = max_line_bytes
         # One batch of all streams of a model is in the graph or its queue: other requests wait for no more than that.
-        self._turns: WeakKeyDictionary[Classifier, asyncio.Lock] = WeakKeyDictionary()
+        self._turns: dict[Classifier, asyncio.Lock] = {}
 
     def takes(self, protocol: Protocol, content_type: bytes) -> bool:
         """Whether a request of this protocol is a stream of lines."""

@@ -21,6 +21,43 @@ FALLBACKS: Mapping[type[SoftgateError], Reason] = {
 }
 
 
+class Answering:
+    """Called with what came of a call's rows: has it encoded and counted, and hands it on."""
+
+    __slots__ = ("_call", "_clock", "_done", "_started")
+
+    def __init__(
+        self,
+        call: Call,
+        *,
+        started: float,
+        clock: Callable[[], float],
+        done: Callable[[Answer | BaseException], None],
+    ) -> None:
+        self._call = call
+        self._started = started
+        self._clock = clock
+        self._done = done
+
+    def __call__(self, found: Part | BaseException) -> None:
+        call = self._call
+        if isinstance(found, BaseException):
+            self.failed()
+            self._done(_instead(call, found))
+            return
+        try:
+            answer = call.encode(found)
+            call.classifier.monitor.request(rows=len(call.rows), seconds=self._clock() - self._started)
+        except BaseException as exc:
+            # Whatever it is: nobody above would answer.
+            self._done(exc)
+        else:
+            self._done(answer)
+
+    def failed(self) -> None:
+        self._call.classifier.monitor.failure(seconds=self._clock() - self._started)
+
+
 def begin(
     protocol: Protocol, request: Request, *, clock: Callable[[], float], done: Callable[[Answer | BaseException], None]
 ) -> Job[Any, Part] | None:
@@ -42,34 +79,18 @@ def put(
 ) -> Job[Any, Part] | None:
     """The same for a request that is read; the times are those of the clock."""
 
-    def failed() -> None:
-        call.classifier.monitor.failure(seconds=clock() - started)
-
-    def settle(found: Part | BaseException) -> None:
-        if isinstance(found, BaseException):
-            failed()
-            done(_instead(call, found))
-            return
-        try:
-            answer = call.encode(found)
-            call.classifier.monitor.request(rows=len(call.rows), seconds=clock() - started)
-        except BaseException as exc:
-            # Whatever it is: nobody above would answer.
-            done(exc)
-        else:
-            done(answer)
-
+    answering = Answering(call, started=started, clock=clock, done=done)
     try:
         return call.classifier.put(
             call.rows,
-            settle,
+            answering,
             profile=call.profile,
             counted=call.counted,
             leads=call.leads,
             expires_at=min(expires_at, call.expires_at),
         )
     except SoftgateError as exc:
-        failed()
+        answering.failed()
         answer = _instead(call, exc)
         if answer is exc:
             raise

@@ -42,6 +42,32 @@ REQUEST_ID_KEY = "softgate.request_id"
 MOST_LARGEST_BODIES = 32
 
 
+class Writing:
+    """Called with the answer to a request that is taken and whole: has it written, counted and logged."""
+
+    __slots__ = ("_journal", "_request_id", "_started", "_whole", "_write")
+
+    def __init__(self, whole: Whole, write: Write, journal: Journal, *, request_id: str, started: float) -> None:
+        self._whole = whole
+        self._write = write
+        self._journal = journal
+        self._request_id = request_id
+        self._started = started
+
+    def __call__(self, found: Answer | BaseException) -> None:
+        journal, request_id = self._journal, self._request_id
+        if isinstance(found, BaseException):
+            problem = journal.noted(found, request_id)
+            answer = self._whole.route.protocol.refuse(problem, request_id=request_id)
+        else:
+            answer = found
+            if answer.cause is not None:
+                journal.noted(answer.cause, request_id)
+        journal.answered(answer.status)
+        self._write(answer, request_id)
+        journal.ended(self._whole, answer.status, request_id=request_id, started=self._started)
+
+
 class Edge:
     """The ASGI application that the server runs."""
 
@@ -150,17 +176,7 @@ class Edge:
         protocol = whole.route.protocol
         request_id = request_id_of(whole.request_id)
 
-        def done(found: Answer | BaseException) -> None:
-            if isinstance(found, BaseException):
-                answer = protocol.refuse(self.journal.noted(found, request_id), request_id=request_id)
-            else:
-                answer = found
-                if answer.cause is not None:
-                    self.journal.noted(answer.cause, request_id)
-            self.journal.answered(answer.status)
-            write(answer, request_id)
-            self.journal.ended(whole, answer.status, request_id=request_id, started=started)
-
+        done = Writing(whole, write, self.journal, request_id=request_id, started=started)
         model, version = whole.route.model, whole.route.version
         try:
             if self.guard is not None:

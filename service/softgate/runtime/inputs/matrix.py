@@ -120,7 +120,8 @@ def _packed(rows: Sequence[Any], layout: struct.Struct) -> NDArray[np.float32] |
     try:
         packed = b"".join([layout.pack(*row) for row in rows])
         # A value that is not finite leaves no finite sum.
-        finite = isfinite(sum(map(sum, rows)))
+        total: Any = sum(map(sum, rows))
+        finite = isfinite(total)
     except (TypeError, struct.error, OverflowError):
         return None
     return np.ndarray((len(rows), layout.size // _FLOAT32_BYTES), np.float32, packed) if finite else None

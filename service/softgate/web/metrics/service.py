@@ -8,6 +8,7 @@ from softgate import __version__
 from softgate.numerics.histogram import Edges
 from softgate.policy.monitor.board import Board, Watched
 from softgate.policy.monitor.counts import BATCH_EDGES, SECONDS_EDGES, STAGE_EDGES
+from softgate.runtime.compiled import is_compiled
 from softgate.runtime.counts import Counts
 from softgate.types import Floats
 from softgate.web import errors
@@ -65,8 +66,8 @@ def families(board: Board) -> Sequence[Family[Scrape]]:
         Family(
             "softgate_build_info",
             "gauge",
-            "The version of softgate that answers.",
-            [one({"version": __version__}, lambda _: 1.0)],
+            "The version of softgate that answers, and whether its hot path is compiled.",
+            [one({"version": __version__, "compiled": "yes" if is_compiled() else "no"}, lambda _: 1.0)],
         ),
         Family(
             "softgate_http_responses_total",

@@ -8,14 +8,13 @@ import re
 import secrets
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import orjson
 
 from softgate.errors import MalformedBody
-from softgate.numerics.temperature import TEMPERATURE_RANGE
 from softgate.policy.batch import Part
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import EVERYTHING, Classifier
@@ -25,36 +24,11 @@ from softgate.runtime.inputs import Input
 from softgate.types import View
 from softgate.web import errors
 from softgate.web.errors import Problem
+from softgate.web.protocols.predict_body import PredictBody, RowBody, RowsBody
 from softgate.web.protocols.predictions import fallback_objects, prediction_objects
 from softgate.web.protocols.protocol import Answer, Call, Request
 
 PATH = re.compile(r"/v1/models/([^/]+)(?:/versions/([^/]+))?/predict")
-
-
-class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The wire's request."""
-
-    inputs: msgspec.Raw
-    id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
-    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    logits: bool = False
-    temperature: Annotated[float, msgspec.Meta(ge=TEMPERATURE_RANGE[0], le=TEMPERATURE_RANGE[1])] | None = None
-    select: Literal["argmax", "sample"] = "argmax"
-    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-    profile: Annotated[str, msgspec.Meta(max_length=128)] | None = None
-
-
-class RowBody(PredictBody, forbid_unknown_fields=True):
-    """The same for one row of numbers."""
-
-    inputs: list[float]  # type: ignore[assignment]  # read at once, not left for later
-
-
-class RowsBody(PredictBody, forbid_unknown_fields=True):
-    """The same for several."""
-
-    inputs: list[list[float]]  # type: ignore[assignment]
 
 
 class Native:
@@ -80,7 +54,7 @@ class Native:
         return Call(
             classifier,
             classifier.check(values),
-            lambda part: Answer(encode(classifier, part, view, identity=asked.id, with_logits=asked.logits)),
+            partial(_encode_answer, classifier, view, asked.id, asked.logits),
             asked.profile,
             leads=OneRow.is_enough_for(view) and not asked.logits,
             fall_back=partial(_encode_fallback, classifier, asked) if classifier.degrades else None,
@@ -106,16 +80,22 @@ def _asked(request: Request, classifier: Classifier) -> tuple[PredictBody, Seque
     Beside a body that is an image, the rest stands in the query string. Beside JSON that string means nothing.
     """
     if not request.content_type.lower().startswith(IMAGE):
-        way = classifier.model.input
-        if way.row == _NUMBERS:
-            read = _numbers(request.body)
-            if read is not None:
-                return read
-        asked = decode(_BODY, request.body, at="the body")
-        return asked, decode_inputs(bytes(asked.inputs), way)
+        return read_body(request.body, classifier.model.input)
     if classifier.model.bundle.card.input.kind != "image":
         raise MalformedBody(f"Expected a body of JSON, for {classifier.name} takes no images; got one as Content-Type.")
     return decode_query(request.query), [request.body]
+
+
+def read_body(body: bytes, way: Input) -> tuple[PredictBody, Sequence[Any]]:
+    """What is asked for, and the rows, as the model's input takes them. Raises MalformedBody."""
+    read = _numbers(body) if way.row == _NUMBERS else None
+    return read_in_two_passes(body, way) if read is None else read
+
+
+def read_in_two_passes(body: bytes, way: Input) -> tuple[PredictBody, Sequence[Any]]:
+    """The same of rows of any kind: first what is beside them, then the rows."""
+    asked = decode(_BODY, body, at="the body")
+    return asked, decode_inputs(bytes(asked.inputs), way)
 
 
 def _numbers(body: bytes) -> tuple[PredictBody, Sequence[Any]] | None:
@@ -215,6 +195,10 @@ def encode(
 ) -> bytes:
     """The answer's JSON: names looked up, numbers already computed. Raises InvalidInput as `Classifier.show` does."""
     return _encoded(classifier, prediction_objects(classifier, part, view, with_logits=with_logits), identity)
+
+
+def _encode_answer(classifier: Classifier, view: View, identity: str | None, with_logits: bool, part: Part) -> Answer:
+    return Answer(encode(classifier, part, view, identity=identity, with_logits=with_logits))
 
 
 def _encode_fallback(classifier: Classifier, asked: PredictBody, readout: Readout) -> Answer:

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from softgate.numerics.selection import top_k
 from softgate.policy.batch import Part
@@ -21,7 +19,6 @@ _ACTIONS = [action.word for action in Action]
 _REASONS = [reason.word for reason in Reason]
 # Of rows with these the graph has told nothing.
 _UNTOLD = {int(reason) for reason in (Reason.NON_FINITE, Reason.OVERLOADED, Reason.MODEL_UNAVAILABLE)}
-_KEYS: WeakKeyDictionary[Classifier, NDArray[np.object_]] = WeakKeyDictionary()
 
 
 def prediction_objects(
@@ -51,7 +48,7 @@ def rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Ite
     One row after the other: those of a thousand rows and ten thousand labels would take gigabytes at once.
     """
     readout, rows, most = _shown(classifier, part, view)
-    return (_ranking(row, classifier, readout, most) for row in rows)
+    return _rankings(rows, classifier, readout, most)
 
 
 def logit_rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) -> Iterator[Ranking]:
@@ -59,13 +56,7 @@ def logit_rankings(classifier: Classifier, part: Part, view: View = EVERYTHING) 
     scores = part.predictions.scores
     logits = np.where(scores.finite[:, None], scores.logits, 0)
     order = top_k(logits, logits.shape[1] if view.top_k is None else view.top_k)
-    logits = np.take_along_axis(logits, order, axis=1)
-    return (
-        [(classifier.labels[column], logit) for column, logit in zip(columns, values, strict=True)] if finite else []
-        for columns, values, finite in zip(
-            map(np.ndarray.tolist, order), map(np.ndarray.tolist, logits), scores.finite, strict=True
-        )
-    )
+    return _logit_rankings(classifier.labels, order, logits, scores.finite.tolist())
 
 
 def encode_lines(classifier: Classifier, part: Part, view: View, *, with_logits: bool = False) -> Sequence[bytes]:
@@ -87,6 +78,11 @@ def _shown(classifier: Classifier, part: Part, view: View) -> tuple[Readout, ran
     return classifier.read_out(part.predictions, view), range(part.stop - part.start), None
 
 
+def _rankings(rows: range, classifier: Classifier, readout: Readout, most: int | None) -> Iterator[Ranking]:
+    for row in rows:
+        yield _ranking(row, classifier, readout, most)
+
+
 def _ranking(row: int, classifier: Classifier, readout: Readout, most: int | None) -> Ranking:
     if not readout.finite[row]:
         return []
@@ -94,6 +90,13 @@ def _ranking(row: int, classifier: Classifier, readout: Readout, most: int | Non
     if isinstance(shown, np.ndarray) and isinstance(probabilities, np.ndarray):
         shown, probabilities = [classifier.labels[column] for column in shown.tolist()], probabilities.tolist()
     return list(zip(shown, probabilities, strict=True))
+
+
+def _logit_rankings(labels: Sequence[str], order: Indices, logits: Floats, finite: Sequence[bool]) -> Iterator[Ranking]:
+    for row, shown in enumerate(finite):
+        columns = order[row] if shown else order[row, :0]
+        names = [labels[column] for column in columns.tolist()]
+        yield list(zip(names, logits[row, columns].tolist(), strict=True))
 
 
 def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -> dict[str, Any]:
@@ -132,15 +135,10 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
 
 
 def _by_label(classifier: Classifier, shown: Sequence[str] | Indices, probabilities: Sequence[float] | Floats) -> Any:
-    if not isinstance(shown, np.ndarray):
+    if classifier.keys is None or not isinstance(shown, np.ndarray):
         return dict(zip(shown, probabilities, strict=True))
-    # To look up and write thousands of labels takes longest, so they are JSON already, each behind a comma.
-    keys = _KEYS.get(classifier)
-    if keys is None:
-        keys = np.array([b",%b:" % orjson.dumps(label) for label in classifier.labels], dtype=object)
-        _KEYS[classifier] = keys
     pieces = [b""] * (2 * len(shown))
-    pieces[::2] = keys[shown].tolist()
+    pieces[::2] = classifier.keys[shown].tolist()
     pieces[1::2] = orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
     return orjson.Fragment(b"{%b}" % b"".join(pieces)[1:])
 

@@ -1,0 +1,46 @@
+"""The hot path runs as machine code where it was compiled, and as Python elsewhere: all of it one way."""
+
+import os
+import re
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from softgate.runtime.compiled import is_compiled
+
+ROOT = Path(__file__).parents[1]
+WHEEL = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+HOOK = WHEEL["hooks"]["custom"]
+MODULES: list[str] = HOOK["modules"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_runs_as_the_others(module: str) -> None:
+    spec = find_spec(module.removesuffix(".py").replace("/", "."))
+
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).suffix == (".so" if is_compiled() else ".py")
+
+
+def test_what_was_compiled_is_what_is_loaded() -> None:
+    """`make test COMPILED=1` says where."""
+    assert is_compiled() == os.environ.get("PYTHONPATH", "").endswith("build/compiled")
+
+
+def test_none_lies_among_the_sources() -> None:
+    assert list((ROOT / "service").rglob("*.so")) == []
+
+
+def test_a_wheel_is_not_compiled_unasked() -> None:
+    """Whoever installs softgate may have no compiler."""
+    assert HOOK["enable-by-default"] is False
+
+
+def test_what_compiles_is_pinned() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    (extra,) = re.findall(r"^compile = (\[.*\])$", text, flags=re.M)
+
+    assert extra == str(HOOK["dependencies"]).replace("'", '"')
