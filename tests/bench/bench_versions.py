@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
 from bench import workloads  # noqa: E402
-from bench.contenders import SOFTGATE, softgate  # noqa: E402
+from bench.contenders import program, softgate  # noqa: E402
 from bench.turns import Turn, loads  # noqa: E402
 from bench.workloads import Workload  # noqa: E402
 
@@ -42,18 +42,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="softgate-versions-") as folder, ExitStack() as stack:
             workload = build(Path(folder))
             contenders = {
-                version: stack.enter_context(softgate(workload, program=program(root))).contender
-                for version, root in ((THIS, ROOT), (OTHER, arguments.other.resolve()))
+                version: stack.enter_context(softgate(workload, program=program(folder))).contender
+                for version, folder in ((THIS, ROOT), (OTHER, arguments.other.resolve()))
             }
             for connections in arguments.connections:
                 taken = loads(contenders, connections=connections, seconds=arguments.seconds, turns=arguments.turns)
                 print(told(f"{name}, {connections} connections", taken), flush=True)
-
-
-def program(root: Path) -> list[str]:
-    """softgate of this checkout, or of what `make compiled` left there, whichever is installed."""
-    place = root if (root / "softgate").is_dir() else root / "service"
-    return ["env", f"PYTHONPATH={place}", *SOFTGATE]
 
 
 def told(title: str, taken: Mapping[str, list[Turn]]) -> str:

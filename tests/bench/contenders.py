@@ -19,6 +19,11 @@ ENVIRONMENTS = ROOT / ".venv-peers"
 SOFTGATE: Sequence[str] = (sys.executable, "-m", "softgate")
 
 
+def program(folder: Path, line: Sequence[str] = SOFTGATE) -> list[str]:
+    """This command with the softgate of a checkout, or of what `make compiled` left, whichever is installed."""
+    return ["env", f"PYTHONPATH={folder if (folder / 'softgate').is_dir() else folder / 'service'}", *line]
+
+
 @contextmanager
 def softgate(
     workload: Workload, *, workers: int = 1, program: Sequence[str] = SOFTGATE, folder: Path | None = None, **view: int

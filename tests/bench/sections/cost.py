@@ -1,4 +1,8 @@
-"""What softgate adds to a softmax: calibration, decision, counts and validation, as a share of W1's throughput."""
+"""
+What softgate adds to a softmax: calibration, decision, counts and validation, as a share of W1's throughput.
+
+Both as Python: what is compiled is not to be changed into the variant.
+"""
 
 import sys
 from contextlib import ExitStack
@@ -7,10 +11,11 @@ from pathlib import Path
 import orjson
 
 from bench import workloads
-from bench.contenders import softgate
+from bench.contenders import program, softgate
 from bench.sections.section import Plan, Section, of
 from bench.turns import Contender, loads
 from bench.verdicts import AT_MOST, ratios
+from bench.workloads import ROOT
 from softgate.workbench.bench.asking import ask, samples, total
 
 TITLE = "What calibration, decision, counts and validation cost"
@@ -24,8 +29,8 @@ def measure(plan: Plan, folder: Path) -> Section:
     section, workload = Section(), workloads.tiny(folder)
     with ExitStack() as stack:
         servers = {
-            "softgate": softgate(workload),
-            "plain softmax": softgate(workload, program=[sys.executable, str(PLAIN)]),
+            "softgate": softgate(workload, program=program(ROOT)),
+            "plain softmax": softgate(workload, program=program(ROOT, [sys.executable, str(PLAIN)])),
         }
         contenders = {name: stack.enter_context(server).contender for name, server in servers.items()}
         section.figures[MANY] = loads(contenders, connections=64, seconds=plan.seconds, turns=MORE_TURNS * plan.turns)

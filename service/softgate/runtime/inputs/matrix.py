@@ -13,7 +13,7 @@ from softgate.errors import CardInvalid, InvalidInput, ShapeMismatch
 from softgate.runtime.inputs import numbers
 from softgate.types import Rows, TensorSpec
 
-_FLOAT32_BYTES = 4
+_FLOAT32 = np.dtype(np.float32)
 
 
 class MatrixInput:
@@ -118,13 +118,13 @@ class MatrixInput:
 def _packed(rows: Sequence[Any], layout: struct.Struct) -> NDArray[np.float32] | None:
     """float32 of shape (n_rows, n_features), in a fifth of the time that `numbers.cast` takes; None where it must."""
     try:
-        packed = b"".join([layout.pack(*row) for row in rows])
+        packed = layout.pack(*rows[0]) if len(rows) == 1 else b"".join([layout.pack(*row) for row in rows])
         # A value that is not finite leaves no finite sum.
         total: Any = sum(map(sum, rows))
         finite = isfinite(total)
     except (TypeError, struct.error, OverflowError):
         return None
-    return np.ndarray((len(rows), layout.size // _FLOAT32_BYTES), np.float32, packed) if finite else None
+    return np.ndarray((len(rows), layout.size // _FLOAT32.itemsize), _FLOAT32, packed) if finite else None
 
 
 def _sizes(shape: Sequence[int | None]) -> str:
