@@ -86,10 +86,8 @@ def test_one_row_is_read_out_as_in_a_batch(
     bias = data.draw(st.none() | arrays(np.float64, z.shape[1], elements=st.floats(-3, 3)))
     found, expected = both(z, laid_out, temperature=temperature, bias=bias, profile=profile)
 
-    if found is None:
-        assert expected.action == [Action.CLARIFY]
-    else:
-        assert plain(found) == plain(expected)
+    assert found is not None
+    assert plain(found) == plain(expected)
 
 
 @given(st.data(), logits, temperatures, st.sampled_from([np.nan, np.inf, -np.inf]))
@@ -118,7 +116,8 @@ def test_many_classes(n_classes: int) -> None:
     laid_out = replace(routing(card(), None, [str(place) for place in range(n_classes)]), set_quantile=0.9)
     for z in np.random.default_rng(0).normal(scale=3, size=(50, 1, n_classes)).astype(np.float32):
         found, expected = both(z, laid_out, temperature=1.3, bias=None, profile=0)
-        assert found is None or plain(found) == plain(expected)
+        assert found is not None
+        assert plain(found) == plain(expected)
 
 
 def leads(found: Readout, expected: Readout) -> None:
@@ -163,13 +162,13 @@ def laid_out_wide(n_classes: int, quantile: float | NDArray[np.float64] | None =
 
 
 def test_the_short_way_of_very_many_classes_is_taken_where_few_lead() -> None:
-    random = np.random.default_rng(0)
+    random, n_asked = np.random.default_rng(0), 0
     for z in random.normal(scale=12, size=(50, 1, 10_000)).astype(np.float32):
         found, expected = both(z, laid_out_wide(10_000), temperature=1.3, bias=None, profile=0)
-        # One that would ask back goes the long way.
-        assert (found is None) == (expected.action == [Action.CLARIFY])
-        if found is not None:
-            leads(found, expected)
+        assert found is not None
+        leads(found, expected)
+        n_asked += expected.action == [Action.CLARIFY]
+    assert 0 < n_asked < 50
 
 
 @pytest.mark.parametrize("n_alike", [1, N_LEADING, N_LEADING + 1, 2 * N_LEADING, 2 * N_LEADING + 1, 3000])

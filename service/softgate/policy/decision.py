@@ -199,13 +199,15 @@ def _candidates(
     members = (rows, columns, routes, probabilities[rows, columns])
     for row, column, route, probability in zip(*(part.tolist() for part in members), strict=True):
         labels[row].setdefault(route, {})[routing.labels[column]] = probability
-    found = []
-    for row, spanned in enumerate(labels):
-        confidence = by_route[row].tolist()
-        # Of equals the route that comes first in the card.
-        ranked = sorted(sorted(spanned), key=confidence.__getitem__, reverse=True)
-        found.append(tuple(Candidate(routing.routes[route], confidence[route], spanned[route]) for route in ranked))
-    return found
+    return [offered(spanned, by_route[row], routing) for row, spanned in enumerate(labels)]
+
+
+def offered(spanned: Mapping[int, Mapping[str, float]], by_route: Floats, routing: Routing) -> tuple[Candidate, ...]:
+    """Of one row: these routes, with their labels of the prediction set, most probable first."""
+    confidence = {route: by_route.item(route) for route in spanned}
+    # Of equals the route that comes first in the card.
+    ranked = sorted(sorted(spanned), key=confidence.__getitem__, reverse=True)
+    return tuple([Candidate(routing.routes[route], confidence[route], spanned[route]) for route in ranked])
 
 
 def decide_labels(scores: Scores, routing: Routing, profile: NDArray[np.intp]) -> Decisions:

@@ -6,7 +6,7 @@ of a small classifier they take longer than everything else together, so here on
 Of very many classes, which would take longest to rank, no more than the leading ones are read out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
 from typing import Any
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from softgate.numerics import confidence as numerics
 from softgate.numerics.activations import softmax
 from softgate.numerics.conformal import mass_before
-from softgate.policy.decision import Routing
+from softgate.policy.decision import Routing, offered
 from softgate.policy.readout import Readout
 from softgate.policy.scoring import MOST_RANKED
-from softgate.types import Action, Floats, Reason, View
+from softgate.types import Action, Candidate, Floats, Reason, View
 
 # Loops over classes in Python overtake numpy's calls at about so many.
 MOST_CLASSES = 256
@@ -30,8 +30,9 @@ _N_COLUMNS = 256
 
 # Sorting in Python overtakes numpy's calls at about so many.
 _FEW_CLASSES = 32
-_ROUTE, _FALLBACK, _ABSTAIN = int(Action.ROUTE), int(Action.FALLBACK), int(Action.ABSTAIN)
-_CONFIDENT, _BELOW_THRESHOLD = int(Reason.CONFIDENT), int(Reason.BELOW_THRESHOLD)
+_ROUTE, _CLARIFY = int(Action.ROUTE), int(Action.CLARIFY)
+_FALLBACK, _ABSTAIN = int(Action.FALLBACK), int(Action.ABSTAIN)
+_CONFIDENT, _AMBIGUOUS, _BELOW_THRESHOLD = int(Reason.CONFIDENT), int(Reason.AMBIGUOUS), int(Reason.BELOW_THRESHOLD)
 _OUT_OF_SCOPE, _UNCALIBRATED = int(Reason.OUT_OF_SCOPE), int(Reason.UNCALIBRATED)
 
 # Reductions as functions: half the way of the methods of an array.
@@ -102,7 +103,7 @@ class OneRow:
 
     def __call__(self, logits: NDArray[np.floating], profile: int) -> Readout | None:
         """
-        None for the rows whose way is longer: logits that are not finite, and decisions to ask back.
+        None for the rows whose way is longer: logits that are not finite.
 
         And, where it does not show all, a prediction set that the leading classes do not hold, or many of them alike.
         """
@@ -134,7 +135,10 @@ class OneRow:
             sets = self._inside(ranked, classes, self._quantiles)
             if sets is None:
                 return None
-        route, confidence = self._candidate(probabilities, classes[0], ranked[0])
+        by_route = probabilities if self._routing.own_routes else self._by_route(probabilities)
+        route = classes[0] if self._routing.own_routes else int(by_route.argmax())
+        confidence = by_route.item(route)
+        candidates: Mapping[int, Sequence[Candidate]] = {}
         threshold = self._thresholds[profile][route]
         action, reason = _FALLBACK, _BELOW_THRESHOLD
         if energy is not None and self._routing.gate is not None and energy < self._routing.gate:
@@ -142,7 +146,11 @@ class OneRow:
         elif confidence >= threshold:
             action, reason = _ROUTE, _CONFIDENT
         elif sets is not None and self._asks_back([classes[place] for place in sets], profile):
-            return None
+            action, reason = _CLARIFY, _AMBIGUOUS
+            spanned: dict[int, dict[str, float]] = {}
+            for place in sets:
+                spanned.setdefault(self._route_of_class[classes[place]], {})[names[place]] = ranked[place]
+            candidates = {0: offered(spanned, by_route, self._routing)}
         if not self._routing.calibrated:
             reason = _UNCALIBRATED
         return Readout(
@@ -160,7 +168,7 @@ class OneRow:
             route=(route,),
             route_confidence=(confidence,),
             threshold=(threshold,),
-            candidates={},
+            candidates=candidates,
         )
 
     def _ranked(self, probabilities: Floats) -> tuple[Sequence[int], Sequence[float], Sequence[str]] | None:
@@ -186,14 +194,10 @@ class OneRow:
         classes = sorted(range(len(values)), key=values.__getitem__, reverse=True)
         return classes, [values[column] for column in classes], [self._labels[column] for column in classes]
 
-    def _candidate(self, probabilities: Floats, label: int, confidence: float) -> tuple[int, float]:
-        if self._routing.own_routes:
-            return label, confidence
+    def _by_route(self, probabilities: Floats) -> Floats:
         grouping = self._routing.grouping
-        by_route = np.add.reduceat(probabilities[grouping.columns], grouping.starts)
-        np.minimum(by_route, 1.0, out=by_route)
-        route = int(by_route.argmax())
-        return route, by_route.item(route)
+        by_route: Floats = np.add.reduceat(probabilities[grouping.columns], grouping.starts)
+        return np.minimum(by_route, 1.0, out=by_route)
 
     def _asks_back(self, members: Sequence[int], profile: int) -> bool:
         spanned = {self._route_of_class[column] for column in members}
