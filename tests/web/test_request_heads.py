@@ -132,6 +132,24 @@ def test_what_is_no_request_is_refused_and_counted(server: Served, sent: bytes, 
     assert counted(server, status, code) == (before[0] + 1, before[1] + 1)
 
 
+def test_blank_lines_before_the_first_request_are_passed_over(server: Served) -> None:
+    with connect(server) as client:
+        client.sendall(b"\r\n")
+        # Another's request is answered after they were read.
+        assert server.client.get("/livez").status_code == 200
+        client.sendall(post(b'{"inputs": "rain"}', b"connection: close"))
+
+        (told,) = answers(until_closed(client))
+
+    assert told.status == 200
+
+
+def test_blank_lines_without_end_are_refused(server: Served) -> None:
+    (told,) = answers(exchange(server, b"\r\n" * 9000))
+
+    assert (told.status, told.problem["code"]) == (431, "headers_too_large")
+
+
 def test_requests_before_what_is_none_are_answered_first(server: Served) -> None:
     good = post(b'{"inputs": "rain"}')
     by_the_api = b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n"

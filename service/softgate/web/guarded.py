@@ -75,8 +75,11 @@ class Guarded(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
+        # To uvicorn a FlowControl, and none at first; compiled, an attribute keeps to its type.
         self._flow = Flow(self)
         self.flow = self._flow
+        # Blank lines may come before there is a message.
+        self.headers = []
 
     def data_received(self, data: bytes) -> None:
         self._has_answered = False
@@ -88,8 +91,7 @@ class Guarded(HttpToolsProtocol):
 
     def read_on(self) -> None:
         """No request waits for another any more."""
-        if self.flow.read_paused:
-            self.flow.resume_reading()
+        self._flow.resume_reading()
         if self._held:
             # Not from within the parser, which may be who calls.
             self.loop.call_soon(self._feed_held)
@@ -242,7 +244,7 @@ class Flow(FlowControl):
         self.resume_reading()
 
     def resume_reading(self) -> None:
-        if not self._pipeline:
+        if self.read_paused and not self._pipeline:
             super().resume_reading()
 
 
