@@ -686,3 +686,20 @@ async def test_where_no_thread_starts_those_that_waited_are_told_and_the_next_ar
     await bench.step()
 
     assert list(map(outcome, told)) == ["RuntimeError", "RuntimeError", "C"]
+
+
+@played
+async def test_a_caller_who_fails_when_told_does_not_end_the_runs() -> None:
+    bench, failed = Bench(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context["exception"]))
+
+    def fail(_: object) -> None:
+        raise ArithmeticError
+
+    bench.batcher.put("a", n_rows=1, group="", done=fail)
+    waiting = bench.put("b")
+    await bench.step()
+    await bench.step()
+
+    assert [type(exc) for exc in failed] == [ArithmeticError]
+    assert outcome(waiting) == "B"

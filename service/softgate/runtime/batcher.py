@@ -109,8 +109,8 @@ class Batcher(Generic[Payload, Result]):
         )
         self._queue.append(job)
         self._count(self._n_queued + n_rows)
-        if self._n_running < self._most_runs and (self._timer is None or self._max_delay_seconds > 0.0):
-            self._schedule(asyncio.get_running_loop())
+        if self._n_running < self._most_runs:
+            self._schedule()
         if expires_at < self._alarm_at:
             self._set_alarm(asyncio.get_running_loop(), expires_at, now)
         return job
@@ -128,7 +128,11 @@ class Batcher(Generic[Payload, Result]):
     def _count(self, n_rows: int) -> None:
         self._n_queued = self._depth[0] = n_rows
 
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule(self) -> None:
+        if self._timer is not None and self._max_delay_seconds == 0.0:
+            # The run that is to come in this turn of the loop takes what fits.
+            return
+        loop = asyncio.get_running_loop()
         if self._n_queued < self._max_rows and self._max_delay_seconds > 0.0:
             if self._timer is None:
                 self._timer = loop.call_later(self._max_delay_seconds, self._start, loop)
@@ -192,11 +196,13 @@ class Batcher(Generic[Payload, Result]):
             self._start(loop)
             self._settle(jobs, finished.result())
             return
-        # A request that an answer lets through waits with the others for the next run.
-        self._settle(jobs, finished.result())
-        self._n_running -= 1
-        if self._queue:
-            self._start(loop)
+        try:
+            # A request that an answer lets through waits with the others for the next run.
+            self._settle(jobs, finished.result())
+        finally:
+            self._n_running -= 1
+            if self._queue:
+                self._start(loop)
 
     def _is_alone_and_short(self, jobs: Sequence[Job[Payload, Result]]) -> bool:
         if self._is_short is None or len(jobs) > 1 or self._queue or self._n_running:

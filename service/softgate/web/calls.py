@@ -41,13 +41,14 @@ class Answering:
 
     def __call__(self, found: Part | BaseException) -> None:
         call = self._call
-        if isinstance(found, BaseException):
-            self.failed()
-            self._done(_instead(call, found))
-            return
         try:
-            answer = call.encode(found)
-            call.classifier.monitor.request(rows=len(call.rows), seconds=self._clock() - self._started)
+            answer: Answer | BaseException
+            if isinstance(found, BaseException):
+                self.failed()
+                answer = _instead(call, found)
+            else:
+                answer = call.encode(found)
+                call.classifier.monitor.request(rows=len(call.rows), seconds=self._clock() - self._started)
         except BaseException as exc:
             # Whatever it is: nobody above would answer.
             self._done(exc)
@@ -78,7 +79,6 @@ def put(
     done: Callable[[Answer | BaseException], None],
 ) -> Job[Any, Part] | None:
     """The same for a request that is read; the times are those of the clock."""
-
     answering = Answering(call, started=started, clock=clock, done=done)
     try:
         return call.classifier.put(
