@@ -7,29 +7,32 @@ MODELS ?= models
 # is the build for graphics cards, gigabytes with what it needs; where pip finds a CPU build first, it takes that.
 TORCH ?= torch==2.13.0
 
-# With COMPILED=1 what runs is `make compiled`'s.
+# With COMPILED=1, what `make compiled` made of the sources runs in their place: of the server, the tests and `softgate bench`.
 COMPILED ?=
-ifneq ($(COMPILED),)
-export PYTHONPATH := $(CURDIR)/build/compiled
+ifneq ($(filter-out 1,$(COMPILED)),)
+$(error Expected COMPILED=1 or nothing; got $(COMPILED))
 endif
+BUILT := $(if $(COMPILED),build/compiled/made)
+RUN := $(if $(COMPILED),PYTHONPATH="$(CURDIR)/build/compiled") $(BIN)
+PYTEST := $(RUN)/python -m pytest $(if $(COMPILED),--override-ini=pythonpath=tests)
 TESTS ?= --ignore=tests/exports
 
 .PHONY: serve test test-all clients soak lint format bench compiled compare performance dashboards pictures lock clean
 
-serve: .venv/serve $(if $(COMPILED),build/compiled)  ## set up, then serve the classifiers in $(MODELS)
-	$(BIN)/softgate serve "$(MODELS)"
+serve: .venv/serve $(BUILT)  ## set up, then serve the classifiers in $(MODELS)
+	$(RUN)/softgate serve "$(MODELS)"
 
-test: .venv/dev $(if $(COMPILED),build/compiled)  ## set up, then run every test but those of real exports, or those of $(TESTS)
-	$(BIN)/python -m pytest $(if $(COMPILED),--override-ini=pythonpath=tests) $(TESTS)
+test: .venv/dev $(BUILT)  ## set up, then run every test but those of real exports, or those of $(TESTS)
+	$(PYTEST) $(TESTS)
 
 test-all: test .venv/exporters  ## set up the heavy exporters too, then run every test
-	$(BIN)/python -m pytest tests/exports
+	$(PYTEST) tests/exports
 
 clients: .venv/dev  ## set up the real clients, each in an environment of its own, that tests of protocols run
 	$(BIN)/python tests/clients/environments.py
 
-soak: .venv/dev  ## set up, then run the tests that take long: attacks, faults and hundreds of thousands of requests
-	$(BIN)/python -m pytest -m soak -rP --durations=0 --ignore=tests/exports
+soak: .venv/dev $(BUILT)  ## set up, then run the tests that take long: attacks, faults and hundreds of thousands of requests
+	$(PYTEST) -m soak -rP --durations=0 --ignore=tests/exports
 
 lint: .venv/dev  ## set up, then check format, style, types and deployment files
 	$(BIN)/ruff format --check .
@@ -43,16 +46,16 @@ format: .venv/dev  ## rewrite the code in the house's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/dev  ## set up, then measure clinc150 beside a bare uvicorn answer, and what parts cost; needs wrk
-	$(BIN)/softgate bench models/clinc150
+bench: .venv/dev $(BUILT)  ## set up, then measure clinc150 beside a bare uvicorn answer, and what parts cost; needs wrk
+	$(RUN)/softgate bench models/clinc150
 	$(BIN)/python tests/bench/bench_selection.py
 	$(BIN)/python tests/bench/bench_monitoring.py
 	$(BIN)/python tests/bench/bench_tensors.py
 
-compiled: build/compiled  ## set up, then compile the hot path for COMPILED=1; a minute, needs a C compiler
+compiled: build/compiled/made  ## set up, then compile the hot path for COMPILED=1; a minute, needs a C compiler
 
-compare: build/compiled  ## set up peers, too, then measure all servers in turns; about a quarter of an hour, needs wrk
-	PYTHONPATH=build/compiled $(BIN)/python tests/bench/compare.py
+compare: .venv/dev build/compiled/made  ## set up peers, too, then measure all servers in turns; about a quarter of an hour, needs wrk
+	PYTHONPATH="$(CURDIR)/build/compiled" $(BIN)/python tests/bench/compare.py
 
 performance: .venv/dev  ## write what was compared, and a new profile, into docs/performance.md
 	$(BIN)/python tests/bench/draw_performance.py
@@ -67,7 +70,8 @@ pictures: .venv/dev  ## tell the story of docs/monitoring.md to a real server an
 lock: .venv/dev  ## resolve the dependencies again into hash-pinned requirements files
 	$(COMPILE) --extra text --extra image --extra grpc --extra report --extra build --output-file requirements.txt
 	$(COMPILE) --extra text --extra image --extra grpc --extra report --extra build --extra client --extra test --extra lint \
-		--extra compile --extra lock --constraint requirements.txt --output-file requirements-dev.txt
+		--extra lock --constraint requirements.txt --output-file requirements-dev.txt
+	$(COMPILE:pyproject.toml=) --group compile --constraint requirements-dev.txt --output-file requirements-compile.txt
 	$(COMPILE) --extra exporters --constraint requirements-dev.txt --no-emit-package torch \
 		--output-file requirements-exporters.txt
 
@@ -88,12 +92,16 @@ clean:  ## remove what the other targets made
 	$(PIP) --require-hashes --requirement requirements-dev.txt
 	touch $@
 
+.venv/compile: requirements-compile.txt .venv/serve
+	$(PIP) --require-hashes --requirement requirements-compile.txt
+	touch $@
+
 # Beside the sources and not among them, where it would be loaded in place of what is edited next.
-build/compiled: .venv/dev hatch_build.py pyproject.toml $(shell find service -name '*.py')
-	rm -rf $@ build/wheels
+build/compiled/made: .venv/compile hatch_build.py pyproject.toml $(shell find service -name '*.py')
+	rm -rf build/compiled build/wheels
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --wheel-dir build/wheels .
-	$(PIP) --no-deps --target $@ build/wheels/*.whl
+	$(PIP) --no-deps --target build/compiled build/wheels/*.whl
 	touch $@
 
 .venv/exporters: requirements-exporters.txt .venv/dev

@@ -27,8 +27,12 @@ class Compile(BuildHookInterface[BuilderConfig]):
         if version == "editable":
             return
         self._folder = Path(tempfile.mkdtemp(prefix="softgate-compiled-"))
-        with chdir(self.root):
-            _compile([f"{SOURCES}/{module}" for module in self.config["modules"]], self._folder)
+        try:
+            with chdir(Path(self.root, SOURCES)):
+                _compile(self.config["modules"], self._folder)
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
         library = self._folder / "lib"
         build_data["force_include"] |= {str(made): str(made.relative_to(library)) for made in library.rglob("*.so")}
         build_data["pure_python"] = False
@@ -40,12 +44,13 @@ class Compile(BuildHookInterface[BuilderConfig]):
 
 
 def _compile(modules: Sequence[str], folder: Path) -> None:
-    """Leaves the libraries of these modules in `folder`/lib."""
+    """Leaves the libraries of these modules, in the current folder, in `folder`/lib."""
     from mypyc.build import mypycify
     from setuptools import Distribution
 
-    # What is imported is known by its types alone; whether those are right is for the linter.
-    arguments = ["--config-file=pyproject.toml", "--follow-imports=silent", "--ignore-missing-imports"]
+    arguments = ["--config-file=../pyproject.toml", "--follow-imports=silent", "--ignore-missing-imports"]
+    # What is imported may be newer here than where the linter ran.
+    arguments += ["--no-warn-unused-ignores", f"--cache-dir={folder / 'types'}"]
     extensions = mypycify([*arguments, *modules], target_dir=str(folder / "c"))
     command = Distribution({"name": "softgate", "ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(folder / "lib"), str(folder / "tmp")

@@ -360,7 +360,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
     if show:
         from softgate.commands import version as command
 
-        typer.echo(command.told())
+        typer.echo(f"softgate {command.installed()}")
         raise typer.Exit
 
 

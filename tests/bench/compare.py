@@ -28,11 +28,11 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
+from bench.contenders import served_version  # noqa: E402
 from bench.sections import cost, curve, memory, text, tiny, transformer, wide  # noqa: E402
 from bench.sections.section import Plan, Section  # noqa: E402
 from bench.verdicts import shown, table  # noqa: E402
 from bench.workloads import Absent  # noqa: E402
-from softgate.commands import version as installed  # noqa: E402
 from softgate.runtime.quota import usable_cpus  # noqa: E402
 from softgate.workbench.bench import closed_loop  # noqa: E402
 from softgate.workbench.bench.processes import cpu_model  # noqa: E402
@@ -115,7 +115,7 @@ def taken() -> dict[str, Any]:
         "python": platform.python_version(),
         "wrk": closed_loop.version(),
         **{library: version(library) for library in LIBRARIES},
-        "softgate": installed.told().removeprefix("softgate "),
+        "softgate": served_version(),
     }
 
 

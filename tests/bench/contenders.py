@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +18,13 @@ from softgate.workbench.bench.asking import ask, samples, total
 PEERS = Path(__file__).parent / "peers"
 ENVIRONMENTS = ROOT / ".venv-peers"
 SOFTGATE: Sequence[str] = (sys.executable, "-m", "softgate")
+
+
+def served_version() -> str:
+    """As the servers here tell it: compiled or not is a matter of where they look."""
+    with tempfile.TemporaryDirectory() as elsewhere:
+        found = subprocess.run([*SOFTGATE, "--version"], cwd=elsewhere, stdout=subprocess.PIPE, text=True, check=True)
+    return found.stdout.removeprefix("softgate ").strip()
 
 
 def program(folder: Path, line: Sequence[str] = SOFTGATE) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from graphs import LABELS, linear, write_model
 from servers import command, environment
-from softgate.commands.version import told as told_version
+from softgate.commands.version import installed
 from softgate.workbench.bench.processes import tree
 from tools import tool
 
@@ -49,7 +49,7 @@ def test_every_figure_of_a_model_with_two_workers_as_json(identity: Path, tmp_pa
     told = json.loads(bench(identity, "--workers", 2, "--json", *SHORT, SOFTGATE_STATE_DIR=str(state)).stdout)
 
     (closed,) = told["closed_loop"]
-    assert told["versions"]["softgate"] == told_version().removeprefix("softgate ")
+    assert told["versions"]["softgate"] == installed()
     assert told["command"].startswith(f"softgate bench {identity}")
     assert (told["workers"], told["rows"], told["n_labels"]) == (2, "16 made-up rows", len(LABELS))
     assert told["answer_bytes"] > 100

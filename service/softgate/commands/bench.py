@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from softgate.commands import bench_screen, screen
-from softgate.commands import version as installed
 from softgate.commands.bench_told import Setting, told
+from softgate.commands.version import installed
 from softgate.runtime.quota import usable_cpus
 from softgate.runtime.repository import Bundle, read_bundle
 from softgate.settings import read_settings
@@ -60,7 +60,7 @@ def _setting(bundle: Bundle, *, rows: str, wrk: str, workers: int, rounds: int, 
         date=datetime.now(UTC).isoformat(" ", "minutes"),
         machine=f"{cpu_model()}, {usable_cpus()} CPUs, Linux {platform.release()}",
         versions={
-            "softgate": installed.told().removeprefix("softgate "),
+            "softgate": installed(),
             "Python": platform.python_version(),
             **{name: version(name) for name in LIBRARIES},
             "wrk": wrk,

@@ -118,6 +118,7 @@ class Edge:
             await send(message)
 
         route = self.route(scope["method"], scope["path"])
+        problem = None
         try:
             if self.guard is not None:
                 self.guard.admit(scope["method"], scope["path"], route, scope["headers"], started)
@@ -156,9 +157,10 @@ class Edge:
         except Exception as exc:
             # The last handler: whatever got here is told as a problem and, where it is our fault, logged.
             problem = self.journal.noted(exc, request_id)
-            if status == 0:
-                protocol = owner(self._protocols, scope["path"]) if route is None else route.protocol
-                await send_answer(protocol.refuse(problem, request_id=request_id), noting)
+        # Not in the handler: compiled, others who run meanwhile would find its exception to be theirs.
+        if problem is not None and status == 0:
+            protocol = owner(self._protocols, scope["path"]) if route is None else route.protocol
+            await send_answer(protocol.refuse(problem, request_id=request_id), noting)
         asked = Asked(scope["method"], scope["path"], scope.get("client"))
         self.journal.ended(asked, status, request_id=request_id, started=started)
 

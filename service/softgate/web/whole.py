@@ -31,7 +31,11 @@ _NOBODY = Nobody()
 
 
 class Whole:
-    """A request held until its body is there; to uvicorn it is one of its request cycles."""
+    """
+    A request held until its body is there; to uvicorn it is one of its request cycles.
+
+    Written out, for each request makes one: what makes a dataclass is not compiled.
+    """
 
     __slots__ = (
         "body",

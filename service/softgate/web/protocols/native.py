@@ -54,7 +54,7 @@ class Native:
         return Call(
             classifier,
             classifier.check(values),
-            partial(_encode_answer, classifier, view, asked.id, asked.logits),
+            partial(_encode_answer, classifier, view, identity=asked.id, with_logits=asked.logits),
             asked.profile,
             leads=OneRow.is_enough_for(view) and not asked.logits,
             fall_back=partial(_encode_fallback, classifier, asked) if classifier.degrades else None,
@@ -197,7 +197,9 @@ def encode(
     return _encoded(classifier, prediction_objects(classifier, part, view, with_logits=with_logits), identity)
 
 
-def _encode_answer(classifier: Classifier, view: View, identity: str | None, with_logits: bool, part: Part) -> Answer:
+def _encode_answer(
+    classifier: Classifier, view: View, part: Part, *, identity: str | None, with_logits: bool
+) -> Answer:
     return Answer(encode(classifier, part, view, identity=identity, with_logits=with_logits))
 
 

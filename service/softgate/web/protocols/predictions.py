@@ -93,10 +93,12 @@ def _ranking(row: int, classifier: Classifier, readout: Readout, most: int | Non
 
 
 def _logit_rankings(labels: Sequence[str], order: Indices, logits: Floats, finite: Sequence[bool]) -> Iterator[Ranking]:
-    for row, shown in enumerate(finite):
-        columns = order[row] if shown else order[row, :0]
-        names = [labels[column] for column in columns.tolist()]
-        yield list(zip(names, logits[row, columns].tolist(), strict=True))
+    for row, is_finite in enumerate(finite):
+        if not is_finite:
+            yield []
+            continue
+        names = [labels[column] for column in order[row].tolist()]
+        yield list(zip(names, logits[row, order[row]].tolist(), strict=True))
 
 
 def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -> dict[str, Any]:
