@@ -101,7 +101,7 @@ def call(catalogue: Catalogue, protocol: str, path: str, body: object) -> Call:
     named = spoken.match("POST", path)
     assert named is not None, path
     content = body if isinstance(body, bytes) else orjson.dumps(body)
-    return spoken.read(Request(*named, b"", b"application/json", (), content, started=0.0))
+    return spoken.read(Request(*named, content_type=b"application/json", headers=(), body=content, started=0.0))
 
 
 def answered(catalogue: Catalogue, protocol: str, path: str, body: object) -> Any:

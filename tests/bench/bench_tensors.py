@@ -67,7 +67,8 @@ def request(rows: np.ndarray[tuple[int, int], np.dtype[np.float32]], names: Sequ
     head = json.dumps(asked).encode()
     # So that the numbers are aligned, as half the clients' are by chance.
     head += b" " * (-len(head) % 8)
-    return Request("toy", None, b"", b"", [(LENGTH_HEADER, b"%d" % len(head))], head + raw, time.perf_counter())
+    headers = [(LENGTH_HEADER, b"%d" % len(head))]
+    return Request("toy", None, content_type=b"", headers=headers, body=head + raw, started=time.perf_counter())
 
 
 async def microseconds(found: Catalogue, rounds: int) -> dict[str, list[float]]:

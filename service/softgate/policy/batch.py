@@ -1,6 +1,6 @@
 """One run's rows, shared by the requests that it merged."""
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,19 @@ class Decides(Protocol):
     def read_out(self, predictions: Predictions) -> Readout: ...
 
 
-# Named tuples, for a frozen dataclass takes three times as long to make, and each request makes one of each.
-class Query(NamedTuple):
+# Written out, for each request makes one of each: a frozen dataclass takes three times as long to make.
+class Query:
     """One request's rows, and the row of the threshold table they are decided by."""
 
-    rows: Rows
-    profile: int
-    counted: bool
-    """Whether its answers count as traffic: labels, confidence, decisions."""
-    leads: bool = False
-    """Whether no more is asked for than `OneRow` reads out of very many classes."""
+    __slots__ = ("counted", "leads", "profile", "rows")
+
+    def __init__(self, rows: Rows, profile: int, *, counted: bool, leads: bool = False) -> None:
+        self.rows = rows
+        self.profile = profile
+        self.counted = counted
+        """Whether its answers count as traffic: labels, confidence, decisions."""
+        self.leads = leads
+        """Whether no more is asked for than `OneRow` reads out of very many classes."""
 
 
 class Batch:
@@ -87,12 +90,15 @@ class Batch:
         return one(self._logits, self._profile)
 
 
-class Part(NamedTuple):
+class Part:
     """A request's rows of a batch."""
 
-    batch: Batch
-    start: int
-    stop: int
+    __slots__ = ("batch", "start", "stop")
+
+    def __init__(self, batch: Batch, start: int, stop: int) -> None:
+        self.batch = batch
+        self.start = start
+        self.stop = stop
 
     @property
     def logits(self) -> NDArray[np.floating]:

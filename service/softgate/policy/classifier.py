@@ -114,7 +114,7 @@ class Classifier:
 
         Raises UnknownProfile, Overloaded, EngineFailed and, by the clock at `expires_at`, DeadlineExceeded.
         """
-        query = Query(rows, profile_row(self.routing, profile), counted)
+        query = Query(rows, profile_row(self.routing, profile), counted=counted)
         part = await self._batcher.submit(query, n_rows=len(rows), group=_group(rows), expires_at=expires_at)
         return part.predictions
 
@@ -138,7 +138,7 @@ class Classifier:
         What has not begun to run when the clock says `expires_at` gets DeadlineExceeded. `leads`: no more is to be
         shown than OneRow is enough for.
         """
-        query = Query(rows, profile_row(self.routing, profile), counted, leads)
+        query = Query(rows, profile_row(self.routing, profile), counted=counted, leads=leads)
         return self._batcher.put(query, n_rows=len(rows), group=_group(rows), done=done, expires_at=expires_at)
 
     def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:

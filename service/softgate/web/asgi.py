@@ -36,7 +36,14 @@ async def read_request(
     body = await read_body(scope, receive, limit=limit, room=room)
     content_type = header(scope["headers"], b"content-type")
     return Request(
-        route.model, route.version, scope["query_string"], content_type, scope["headers"], body, started, expires_at
+        route.model,
+        route.version,
+        query=scope["query_string"],
+        content_type=content_type,
+        headers=scope["headers"],
+        body=body,
+        started=started,
+        expires_at=expires_at,
     )
 
 

@@ -129,12 +129,12 @@ class Edge:
                 lines = Request(
                     route.model,
                     route.version,
-                    scope["query_string"],
-                    b"",
-                    scope["headers"],
-                    b"",
-                    started,
-                    started + self._seconds(header(scope["headers"], TIMEOUT_HEADER)),
+                    query=scope["query_string"],
+                    content_type=b"",
+                    headers=scope["headers"],
+                    body=b"",
+                    started=started,
+                    expires_at=started + self._seconds(header(scope["headers"], TIMEOUT_HEADER)),
                 )
                 noted = partial(self.journal.noted, request_id=request_id)
                 await self._bulk.answer(
@@ -184,7 +184,15 @@ class Edge:
             if self.guard is not None:
                 self.guard.admit(whole.method, whole.path, whole.route, whole.headers, started)
             expires_at = started + (self._seconds(whole.timeout) if whole.timeout else self._timeout_seconds)
-            request = Request(model, version, b"", whole.content_type, whole.headers, whole.body, started, expires_at)
+            request = Request(
+                model,
+                version,
+                content_type=whole.content_type,
+                headers=whole.headers,
+                body=whole.body,
+                started=started,
+                expires_at=expires_at,
+            )
             return calls.begin(protocol, request, clock=self._clock, done=done)
         except BaseException as exc:
             # A panic of a library written in Rust as well: nobody above would answer.

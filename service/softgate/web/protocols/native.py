@@ -55,7 +55,7 @@ class Native:
             classifier,
             classifier.check(values),
             partial(_encode_answer, classifier, view, identity=asked.id, with_logits=asked.logits),
-            asked.profile,
+            profile=asked.profile,
             leads=OneRow.is_enough_for(view) and not asked.logits,
             fall_back=partial(_encode_fallback, classifier, asked) if classifier.degrades else None,
         )

@@ -13,24 +13,37 @@ from softgate.web.errors import Problem
 from softgate.web.head import Headers
 
 
-# Named tuples, for a frozen dataclass takes three times as long to make.
-class Request(NamedTuple):
+# Written out, for each request makes one of each: a frozen dataclass takes three times as long to make.
+class Request:
     """A whole request, as the edge read it."""
 
-    model: str
-    version: str | None
-    """As its path names them."""
-    query: bytes
-    """What stands behind the question mark, still encoded."""
-    content_type: bytes
-    headers: Headers
-    """Names in lower case, values as they were sent."""
-    body: bytes
-    """As it was before it was compressed, where it was."""
-    started: float
-    """The clock's value when the request arrived."""
-    expires_at: float = math.inf
-    """The clock's value when it must have got to the graph."""
+    __slots__ = ("body", "content_type", "expires_at", "headers", "model", "query", "started", "version")
+
+    def __init__(
+        self,
+        model: str,
+        version: str | None,
+        *,
+        content_type: bytes,
+        headers: Headers,
+        body: bytes,
+        started: float,
+        query: bytes = b"",
+        expires_at: float = math.inf,
+    ) -> None:
+        """`started` and `expires_at` by the clock: when it arrived, and when it must have got to the graph."""
+        self.model = model
+        self.version = version
+        """As its path names them."""
+        self.query = query
+        """What stands behind the question mark, still encoded."""
+        self.content_type = content_type
+        self.headers = headers
+        """Names in lower case, values as they were sent."""
+        self.body = body
+        """As it was before it was compressed, where it was."""
+        self.started = started
+        self.expires_at = expires_at
 
     @property
     def seconds_left(self) -> float:
@@ -38,20 +51,34 @@ class Request(NamedTuple):
         return self.expires_at - self.started
 
 
-class Call(NamedTuple):
+class Call:
     """What a request comes to: rows for a classifier, and how its predictions are written."""
 
-    classifier: Classifier
-    rows: Rows
-    encode: "Callable[[Part], Answer]"
-    profile: str | None = None
-    counted: bool = True
-    fall_back: "Callable[[Readout], Answer] | None" = None
-    """The answer that says for each row to fall back, where the model's card wants one."""
-    expires_at: float = math.inf
-    """As a request's, where its body says so too: the earlier counts."""
-    leads: bool = False
-    """Whether its answer shows no more labels than `OneRow` reads out of very many."""
+    __slots__ = ("classifier", "counted", "encode", "expires_at", "fall_back", "leads", "profile", "rows")
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        rows: Rows,
+        encode: "Callable[[Part], Answer]",
+        *,
+        profile: str | None = None,
+        counted: bool = True,
+        fall_back: "Callable[[Readout], Answer] | None" = None,
+        expires_at: float = math.inf,
+        leads: bool = False,
+    ) -> None:
+        self.classifier = classifier
+        self.rows = rows
+        self.encode = encode
+        self.profile = profile
+        self.counted = counted
+        self.fall_back = fall_back
+        """The answer that says for each row to fall back, where the model's card wants one."""
+        self.expires_at = expires_at
+        """As a request's, where its body says so too: the earlier counts."""
+        self.leads = leads
+        """Whether its answer shows no more labels than `OneRow` reads out of very many."""
 
 
 class Answer(NamedTuple):

@@ -90,7 +90,7 @@ class Inference(NamedTuple):
             classifier,
             self.rows,
             answer,
-            parameters.profile,
+            profile=parameters.profile,
             # Whoever asks for numbers alone would take those of no answer for an answer.
             fall_back=fall_back if classifier.degrades and tells_decisions else None,
             expires_at=started + parameters.timeout * MICROSECOND if parameters.timeout else math.inf,
