@@ -5,20 +5,21 @@ Which series there are is known when the models are loaded, so names and labels 
 numbers.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
+import orjson
 
 from softgate.numerics.histogram import Edges
 from softgate.types import Floats
 
 Source = TypeVar("Source")
 Labels = Mapping[str, str]
-# Python's own words for these are not Prometheus's.
-_WORDS = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
+# Prometheus's words for what JSON has none for.
+_NULL = b"null"
+_WORDS = {"nan": b"NaN", "inf": b"+Inf", "-inf": b"-Inf"}
 
 Kind = Literal["counter", "gauge", "histogram"]
 
@@ -44,18 +45,24 @@ class Family(Generic[Source]):
 class Template(Generic[Source]):
     def __init__(self, families: Sequence[Family[Source]]) -> None:
         self._families = [family for family in families if any(part.series for part in family.parts)]
-        self._text = "".join(map(_text, self._families))
+        self._before = [line.encode() for family in self._families for line in _lines(family)]
+        """What stands before each number."""
 
     def fill(self, source: Source) -> bytes:
         """The exposition of what `source` holds now."""
-        values: list[Any] = []
+        values: list[float] = []
         for family in self._families:
             for part in family.parts:
                 found = part.values(source)
                 values.extend(found.tolist() if isinstance(found, np.ndarray) else found)
-        if not math.isfinite(math.fsum(values)):
-            values = [value if math.isfinite(value) else _WORDS[str(value)] for value in values]
-        return (self._text % tuple(values)).encode()
+        # A quarter of the time that Python takes to write thousands of floats.
+        texts = orjson.dumps(values)[1:-1].split(b",") if values else []
+        if _NULL in texts:
+            texts = [_WORDS[str(value)] if text == _NULL else text for text, value in zip(texts, values, strict=True)]
+        pieces = [b"\n"] * (3 * len(values))
+        pieces[::3] = self._before
+        pieces[1::3] = texts
+        return b"".join(pieces)
 
 
 def one(labels: Labels, value: Callable[[Source], float]) -> Part[Source]:
@@ -82,14 +89,11 @@ def histogram(
     return Part([*series, ("_sum", labels), ("_count", labels)], values)
 
 
-def _text(family: Family[Source]) -> str:
-    lines = [f"# HELP {family.name} {family.help}\n", f"# TYPE {family.name} {family.kind}\n"]
-    lines += [
-        f"{family.name}{suffix}{_written(labels)}".replace("%", "%%") + " %s\n"
-        for part in family.parts
-        for suffix, labels in part.series
-    ]
-    return "".join(lines)
+def _lines(family: Family[Source]) -> Sequence[str]:
+    """Of each series up to its number, the first behind what is said of the family."""
+    lines = [f"{family.name}{suffix}{_written(labels)} " for part in family.parts for suffix, labels in part.series]
+    lines[0] = f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.kind}\n{lines[0]}"
+    return lines
 
 
 def _written(labels: Labels) -> str:
