@@ -61,7 +61,7 @@ def difference(pair: Served) -> int:
     with connected(pair, 64) as clients:
         assert all(map(answered, clients))
         taken = [n_sockets(process) - n for process, n in before.items()]
-    until(lambda: {process: n_sockets(process) for process in workers(pair)} == before)
+    until(lambda: {process: n_sockets(process) for process in workers(pair)} == before, seconds=10)
 
     assert sum(taken) == 64
     return max(taken) - min(taken)
