@@ -30,25 +30,20 @@ from uvicorn.server import ServerState
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
+from app_parts import parts_of  # noqa: E402
 from bench.page import fill  # noqa: E402
 from bench.workloads import Workload, text, tiny  # noqa: E402
 from softgate.policy.batch import Batch  # noqa: E402
 from softgate.policy.catalogue import Catalogue  # noqa: E402
 from softgate.policy.classifier import Classifier  # noqa: E402
-from softgate.policy.monitor.board import Board  # noqa: E402
 from softgate.policy.monitor.counts import Monitor  # noqa: E402
 from softgate.runtime.batcher import Batcher  # noqa: E402
-from softgate.runtime.counts import Counts  # noqa: E402
-from softgate.runtime.repository import Model, read_bundle  # noqa: E402
+from softgate.runtime.repository import Model  # noqa: E402
 from softgate.runtime.session import Session  # noqa: E402
-from softgate.settings import Settings  # noqa: E402
-from softgate.web.app import Parts, create_app  # noqa: E402
+from softgate.web.app import create_app  # noqa: E402
 from softgate.web.guarded import Guarded  # noqa: E402
 from softgate.web.http import Http  # noqa: E402
-from softgate.web.metrics.exposition import Exposition  # noqa: E402
-from softgate.web.metrics.layout import layout, web_counts  # noqa: E402
 from softgate.web.protocols import native  # noqa: E402
-from softgate.web.reloads import Reloads  # noqa: E402
 
 PICTURE = ROOT / "docs" / "pictures" / "profile.png"
 N_REQUESTS = 4000
@@ -144,31 +139,15 @@ class Transport:
 
 
 def connected(folder: Path) -> tuple[Catalogue, Http, Transport]:
-    bundle = read_bundle(folder)
-    counts = Counts(layout([bundle]), n_rows=1)
-    board = Board([bundle], counts, now=0.0)
-    catalogue = Catalogue([bundle], lambda section: counts.layout.view(counts.row(0), section))
-    catalogue.load(threads=1, clock=time.monotonic, max_rows=32)
-    parts = Parts(
-        catalogue=catalogue,
-        board=board,
-        exposition=Exposition(board, time.monotonic),
-        counts=web_counts(counts, worker=0),
-        settings=Settings(),
-        threads=1,
-        clock=time.monotonic,
-        reloads=Reloads(),
-        alone=True,
-        admitted=lambda: True,
-        failed=lambda exc: sys.exit(str(exc)),
-    )
+    parts = parts_of(folder)
+    parts.catalogue.load(threads=1, clock=time.monotonic, max_rows=32)
     config = uvicorn.Config(create_app(parts), loop="uvloop", http=Http, ws="none", lifespan="off", log_config=None)
     config.load()
     state, transport = ServerState(), Transport()
     state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]
     http = Http(config, state, {})
     http.connection_made(transport)  # type: ignore[arg-type]
-    return catalogue, http, transport
+    return parts.catalogue, http, transport
 
 
 async def play(workload: Workload) -> float:

@@ -2,17 +2,17 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from graphs import write_text_model
-from processes import until
 from servers import Served, served
 from softgate.web.accepting import LEAD, Accepting, is_ahead
 
@@ -37,12 +37,8 @@ def workers(server: Served) -> list[int]:
 
 
 def n_sockets(process: int) -> int:
-    found = 0
-    for descriptor in Path(f"/proc/{process}/fd").iterdir():
-        # It may be closed meanwhile.
-        with suppress(FileNotFoundError):
-            found += descriptor.readlink().name.startswith("socket:")
-    return found
+    links = (os.readlink(path) for path in Path(f"/proc/{process}/fd").iterdir())
+    return sum(bool(re.match("socket:", link)) for link in links)
 
 
 @pytest.fixture
@@ -54,20 +50,14 @@ def pair(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_a_burst_of_connections_is_shared_out(pair: Served) -> None:
-    # A worker that is slow to wake leaves more to the other: of five bursts, one at least finds both awake.
-    assert min(difference(pair) for _ in range(5)) <= 3 * LEAD
-
-
-def difference(pair: Served) -> int:
-    """How many more connections of a burst one worker takes than the other."""
     before = {process: n_sockets(process) for process in workers(pair)}
     with connected(pair, 64) as clients:
         assert all(map(answered, clients))
         taken = [n_sockets(process) - n for process, n in before.items()]
-    until(lambda: {process: n_sockets(process) for process in workers(pair)} == before, seconds=10)
 
     assert sum(taken) == 64
-    return max(taken) - min(taken)
+    # Whoever is ahead by the lead leaves one more to the other, unless that is slow to wake.
+    assert max(taken) - min(taken) <= 3 * LEAD
 
 
 def test_one_that_hangs_is_not_waited_for(pair: Served) -> None:

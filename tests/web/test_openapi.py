@@ -11,24 +11,15 @@ import httpx2
 import jsonschema
 import msgspec
 import pytest
-from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app_parts import parts_of, with_request_id
 from servers import Served
-from softgate.policy.catalogue import Catalogue
-from softgate.policy.monitor.board import Board
-from softgate.runtime.counts import Counts
-from softgate.runtime.repository import find_bundles
-from softgate.settings import Settings
 from softgate.web import errors
-from softgate.web.app import Parts, create_api, create_app
-from softgate.web.metrics.exposition import Exposition
-from softgate.web.metrics.layout import layout, web_counts
-from softgate.web.middleware import REQUEST_ID_KEY
+from softgate.web.app import create_api, create_app
 from softgate.web.protocols import PROTOCOLS
 from softgate.web.protocols.open_inference import inference
 from softgate.web.protocols.open_inference.rest import InputParameters
 from softgate.web.protocols.predict_body import PredictBody
-from softgate.web.reloads import Reloads
 from softgate.web.schema.answers import EXAMPLE_ANSWER, EXAMPLE_LINES_ANSWER, PredictAnswer
 from softgate.web.schema.inference import (
     EXAMPLE_INFER_ANSWER,
@@ -341,25 +332,9 @@ def test_the_docs_page_asks_nothing_of_another_host(server: Served) -> None:
 
 
 def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -> None:
-    bundles = find_bundles(models)
-    counts = Counts(layout(bundles), n_rows=1)
-    board = Board(bundles, counts, now=time.monotonic())
-    catalogue = Catalogue(bundles, lambda section: counts.layout.view(counts.row(0), section))
+    parts = parts_of(models)
+    catalogue = parts.catalogue
     catalogue.load(threads=1, clock=time.monotonic, max_rows=10)
-    parts = Parts(
-        catalogue=catalogue,
-        board=board,
-        exposition=Exposition(board, time.monotonic),
-        counts=web_counts(counts, worker=0),
-        settings=Settings(),
-        threads=1,
-        clock=time.monotonic,
-        reloads=Reloads(),
-        alone=True,
-        admitted=lambda: True,
-        failed=lambda exc: pytest.fail(str(exc)),
-    )
-
     protocols = {name: build(catalogue) for name, build in PROTOCOLS.items()}
 
     async def answers(path: str, body: bytes) -> list[tuple[int, bytes]]:
@@ -393,12 +368,3 @@ def test_the_documented_route_is_the_handler_that_the_edge_calls(models: Path) -
             told, documented = json.loads(edge[1]), json.loads(route[1])
             assert (told.get("detail"), told.get("error")) == (documented.get("detail"), documented.get("error"))
     catalogue.close()
-
-
-def with_request_id(app: ASGIApp) -> ASGIApp:
-    """What the edge gives the API behind it."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({REQUEST_ID_KEY: "id", **scope}, receive, send)
-
-    return wrapped
