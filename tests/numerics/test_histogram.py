@@ -64,9 +64,14 @@ def test_bins_are_added_to_the_coarse_one_that_holds_them() -> None:
     assert_array_equal(coarsen(np.array([1, 2, 4, 8, 16, 32]), fine, fine), [1, 2, 4, 8, 16, 32])
 
 
-def test_a_coarse_edge_inside_a_bin_is_refused() -> None:
+@pytest.mark.parametrize("coarse", [[0.25], [EDGES[0], 0.25], [-9.0], [9.0], [EDGES[-1], 9.0], [np.nan]])
+def test_a_coarse_edge_that_is_none_of_the_edges_is_refused(coarse: list[float]) -> None:
     with pytest.raises(ValueError, match="coarse edges to be among the edges"):
-        coarsen(np.array([1, 2, 3, 4]), EDGES, np.array([0.25]))
+        coarsen(np.array([1, 2, 3, 4]), EDGES, np.array(coarse))
+
+
+def test_no_coarse_edges_are_one_bin() -> None:
+    assert_array_equal(coarsen(np.array([1, 2, 3, 4]), EDGES, np.array([])), [10])
 
 
 @given(

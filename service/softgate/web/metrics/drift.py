@@ -8,8 +8,8 @@ import numpy as np
 from softgate.numerics.categories import exploded, smoothed_shares, vanished
 from softgate.numerics.histogram import Edges, coarsen
 from softgate.policy.monitor.board import Watched
-from softgate.policy.monitor.estimate import estimates, estimators
-from softgate.policy.monitor.report import DECILES, detector_states, rule_bounds
+from softgate.policy.monitor.estimate import estimators
+from softgate.policy.monitor.report import DECILES, rule_bounds
 from softgate.policy.monitor.told import DetectorState
 from softgate.runtime.reference import Reference
 from softgate.types import Floats
@@ -168,7 +168,7 @@ def _detectors(model: Watched, value: Callable[[DetectorState], float]) -> Part[
         names(model),
         "detector",
         [detector.name for detector in model.detectors],
-        lambda _: [value(state) for state in detector_states(model)],
+        lambda scrape: map(value, scrape.detectors[model.bundle.name]),
     )
 
 
@@ -176,7 +176,7 @@ def _estimates(model: Watched, *, valid: bool) -> Part[Scrape]:
     own, name = estimators(model), model.bundle.name
 
     def values(scrape: Scrape) -> Sequence[float]:
-        found = estimates(model, scrape.hour[name], since=scrape.hour_since)
+        found = scrape.estimates[name]
         return [float(found[one].valid if valid else found[one].value) if one in found else missing for one in own]
 
     missing = 0.0 if valid else math.nan

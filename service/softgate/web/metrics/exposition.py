@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from softgate.policy.monitor.board import Board
+from softgate.policy.monitor.estimate import estimates
+from softgate.policy.monitor.report import detector_states
 from softgate.web.metrics import drift, predictions, service
 from softgate.web.metrics.layout import WEB
 from softgate.web.metrics.service import Scrape
@@ -29,14 +31,17 @@ class Exposition:
     def render(self) -> bytes:
         """Takes milliseconds with thousands of series: not for the event loop."""
         board, counts = self._board, self._board.counts
-        total = counts.total()
-        hour, seconds = board.windows.since("1h", total, now=self._clock())
+        watched, total = board.watched, counts.total()
+        last_hour, seconds = board.windows.since("1h", total, now=self._clock())
+        since = board.updated_at - seconds
+        hour = {name: board.view(last_hour, model) for name, model in watched.items()}
         return self._template.fill(
             Scrape(
                 web=counts.layout.view(total, WEB),
-                models={name: board.view(total, watched) for name, watched in board.watched.items()},
-                hour={name: board.view(hour, watched) for name, watched in board.watched.items()},
-                hour_since=board.updated_at - seconds,
+                models={name: board.view(total, model) for name, model in watched.items()},
+                hour=hour,
+                estimates={name: estimates(model, hour[name], since=since) for name, model in watched.items()},
+                detectors={name: detector_states(model) for name, model in watched.items()},
                 process=service.processes(counts),
             )
         )

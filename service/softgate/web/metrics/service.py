@@ -8,6 +8,7 @@ from softgate import __version__
 from softgate.numerics.histogram import Edges
 from softgate.policy.monitor.board import Board, Watched
 from softgate.policy.monitor.counts import BATCH_EDGES, SECONDS_EDGES, STAGE_EDGES
+from softgate.policy.monitor.told import DetectorState, Estimate
 from softgate.runtime.compiled import is_compiled
 from softgate.runtime.counts import Counts
 from softgate.types import Floats
@@ -36,8 +37,10 @@ class Scrape:
     """By model."""
     hour: Mapping[str, Mapping[str, Floats]]
     """The same of the last hour alone."""
-    hour_since: float
-    """When that began, unix time."""
+    estimates: Mapping[str, Mapping[str, Estimate]]
+    """By model and estimator: the accuracy of that hour."""
+    detectors: Mapping[str, Sequence[DetectorState]]
+    """By model."""
     process: Process
 
 

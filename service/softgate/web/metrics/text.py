@@ -5,7 +5,8 @@ Which series there are is known when the models are loaded, so names and labels 
 numbers.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -45,24 +46,35 @@ class Family(Generic[Source]):
 class Template(Generic[Source]):
     def __init__(self, families: Sequence[Family[Source]]) -> None:
         self._families = [family for family in families if any(part.series for part in family.parts)]
-        self._before = [line.encode() for family in self._families for line in _lines(family)]
-        """What stands before each number."""
+        first, *others = [line for family in self._families for line in _lines(family)] or [""]
+        self._before = [first.encode(), *(f"\n{line}".encode() for line in others)]
+        """What stands before each number, from the end of the line above it on."""
 
     def fill(self, source: Source) -> bytes:
         """The exposition of what `source` holds now."""
+        if not self._families:
+            return b""
         values: list[float] = []
         for family in self._families:
             for part in family.parts:
                 found = part.values(source)
                 values.extend(found.tolist() if isinstance(found, np.ndarray) else found)
         # A quarter of the time that Python takes to write thousands of floats.
-        texts = orjson.dumps(values)[1:-1].split(b",") if values else []
-        if _NULL in texts:
-            texts = [_WORDS[str(value)] if text == _NULL else text for text, value in zip(texts, values, strict=True)]
-        pieces = [b"\n"] * (3 * len(values))
-        pieces[::3] = self._before
-        pieces[1::3] = texts
+        texts = orjson.dumps(values)[1:-1].split(b",")
+        for place in _places(_NULL, texts):
+            texts[place] = _WORDS[str(values[place])]
+        pieces = [b"\n"] * (2 * len(values) + 1)
+        pieces[:-1:2] = self._before
+        pieces[1::2] = texts
         return b"".join(pieces)
+
+
+def _places(text: bytes, texts: Sequence[bytes]) -> Iterator[int]:
+    place = -1
+    with suppress(ValueError):
+        while True:
+            place = texts.index(text, place + 1)
+            yield place
 
 
 def one(labels: Labels, value: Callable[[Source], float]) -> Part[Source]:
