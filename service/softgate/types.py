@@ -203,6 +203,11 @@ class View:
     seed: int | None = None
 
     @property
+    def shows_all(self) -> bool:
+        """Whether it shows all labels as they are."""
+        return self.cuts_only and self.top_k is None
+
+    @property
     def cuts_only(self) -> bool:
         """Whether it shows leading labels of what is shown without it, or all of them."""
         return self.temperature is self.top_p is None and self.select == "argmax"

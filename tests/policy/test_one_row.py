@@ -54,7 +54,13 @@ def routings(draw: st.DrawFn, n_classes: int) -> Routing:
 
 
 def both(
-    z: NDArray[np.float32], laid_out: Routing, *, temperature: float, bias: NDArray[np.float64] | None, profile: int
+    z: NDArray[np.float32],
+    laid_out: Routing,
+    *,
+    temperature: float,
+    bias: NDArray[np.float64] | None,
+    profile: int,
+    shows_all: bool = False,
 ) -> tuple[Readout | None, Readout]:
     names = np.array(laid_out.labels, dtype=object)
     one = OneRow.fitting(
@@ -69,7 +75,9 @@ def both(
     scores = score(z, activation="softmax", temperature=temperature, bias=bias, with_energy=True)
     decisions = decide(scores, laid_out, np.array([profile]))
     shown = show(scores, View(), activation="softmax", bias=bias)
-    return one(z, profile), read_out(shown, decisions, fitted=scores.probabilities, names=names, routing=laid_out)
+    return one(z, profile, shows_all=shows_all), read_out(
+        shown, decisions, fitted=scores.probabilities, names=names, routing=laid_out
+    )
 
 
 def plain(readout: Readout) -> dict[str, Any]:
@@ -152,9 +160,12 @@ def test_of_very_many_classes_those_that_lead_are_read_out_as_in_a_batch(
         calibrated=data.draw(st.booleans()),
     )
     found, expected = both(z, laid_out, temperature=temperature, bias=None, profile=0)
+    whole, _ = both(z, laid_out, temperature=temperature, bias=None, profile=0, shows_all=True)
 
-    if found is not None:
+    assert (found is None) is (whole is None)
+    if found is not None and whole is not None:
         leads(found, expected)
+        assert plain(whole) == plain(expected)
 
 
 def laid_out_wide(n_classes: int, quantile: float | NDArray[np.float64] | None = 0.9) -> Routing:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from softgate.policy.one_row import OneRow
 from softgate.policy.readout import Readout
-from softgate.types import Predictions, Rows
+from softgate.types import Predictions, Rows, View
 
 
 class Decides(Protocol):
@@ -24,15 +24,15 @@ class Decides(Protocol):
 class Query:
     """One request's rows, and the row of the threshold table they are decided by."""
 
-    __slots__ = ("counted", "leads", "profile", "rows")
+    __slots__ = ("counted", "profile", "rows", "view")
 
-    def __init__(self, rows: Rows, profile: int, *, counted: bool, leads: bool = False) -> None:
+    def __init__(self, rows: Rows, profile: int, *, counted: bool, view: View | None = None) -> None:
         self.rows = rows
         self.profile = profile
         self.counted = counted
         """Whether its answers count as traffic: labels, confidence, decisions."""
-        self.leads = leads
-        """Whether no more is asked for than `OneRow` reads out of very many classes."""
+        self.view = view
+        """What its answer shows; None where that is not all that the answer tells."""
 
 
 class Batch:
@@ -54,7 +54,7 @@ class Batch:
         self._predictions = predictions
         self._readout: Readout | None = None
         self.leading: Readout | None = None
-        """As `lead` found it."""
+        """As `shorten` found it, of the classes that lead."""
 
     @property
     def logits(self) -> NDArray[np.floating]:
@@ -73,21 +73,25 @@ class Batch:
     @property
     def readout(self) -> Readout:
         if self._readout is None and self._predictions is None:
-            self._readout = self._one_row(shows_all=True)
+            self._readout = self._one_row(of_many=False)
         if self._readout is None:
             self._readout = self._classifier.read_out(self.predictions)
         return self._readout
 
-    def lead(self) -> Readout | None:
-        """Read out one row of very many classes, with those alone that lead; None where there is no such short way."""
-        self.leading = self._one_row(shows_all=False)
+    def shorten(self, view: View) -> Readout | None:
+        """Read out one row of very many classes as far as `view` shows them; None where that has no shorter way."""
+        if view.shows_all:
+            self._readout = self._one_row(of_many=True, shows_all=True)
+            return self._readout
+        if OneRow.is_enough_for(view):
+            self.leading = self._one_row(of_many=True)
         return self.leading
 
-    def _one_row(self, *, shows_all: bool) -> Readout | None:
+    def _one_row(self, *, of_many: bool, shows_all: bool = False) -> Readout | None:
         one = self._classifier.one_row
-        if one is None or one.shows_all is not shows_all or not isinstance(self._profile, int):
+        if one is None or one.of_many is not of_many or not isinstance(self._profile, int):
             return None
-        return one(self._logits, self._profile)
+        return one(self._logits, self._profile, shows_all=shows_all)
 
 
 class Part:

@@ -129,16 +129,16 @@ class Classifier:
         *,
         profile: str | None,
         counted: bool,
-        leads: bool = False,
+        view: View | None = None,
         expires_at: float = math.inf,
     ) -> Job[Query, Part]:
         """
         The same for a caller who is called back, always later, on the event loop. `done` must not raise.
 
-        What has not begun to run when the clock says `expires_at` gets DeadlineExceeded. `leads`: no more is to be
-        shown than OneRow is enough for.
+        What has not begun to run when the clock says `expires_at` gets DeadlineExceeded. `view`: what the answer
+        shows, where it tells nothing else.
         """
-        query = Query(rows, profile_row(self.routing, profile), counted=counted, leads=leads)
+        query = Query(rows, profile_row(self.routing, profile), counted=counted, view=view)
         return self._batcher.put(query, n_rows=len(rows), group=_group(rows), done=done, expires_at=expires_at)
 
     def predict_now(self, rows: Rows, *, profile: str | None = None) -> Predictions:
@@ -264,8 +264,8 @@ class Classifier:
         if all(job.payload.counted for job in jobs):
             if len(logits) <= FEW_ROWS and len(self.labels) <= MOST_RANKED:
                 self.monitor.readout(batch.readout)
-            elif jobs[0].payload.leads and (leading := batch.lead()) is not None:
-                self.monitor.readout(leading)
+            elif (view := jobs[0].payload.view) is not None and (readout := batch.shorten(view)) is not None:
+                self.monitor.readout(readout)
             else:
                 self.monitor.predictions(batch.predictions)
         else:

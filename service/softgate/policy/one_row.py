@@ -3,7 +3,7 @@ One row, scored, decided and read out at once: the same bits as `score`, `decide
 
 A batch's work is a few dozen calls of numpy, each of which costs a microsecond however few the numbers. For one row
 of a small classifier they take longer than everything else together, so here only what must round alike is numpy's.
-Of very many classes, which would take longest to rank, no more than the leading ones are read out.
+Very many classes take longest to rank: unless all are to be shown, no more than the leading ones are read out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from softgate.numerics import confidence as numerics
 from softgate.numerics.activations import softmax
 from softgate.numerics.conformal import mass_before
+from softgate.numerics.selection import top_k
 from softgate.policy.decision import Routing, offered
 from softgate.policy.readout import Readout
 from softgate.policy.scoring import MOST_RANKED
@@ -56,8 +57,8 @@ class OneRow:
     _quantiles: Sequence[float] | None
     """Of the prediction sets, one per class."""
     _most_quantile: float
-    shows_all: bool
-    """Whether it reads out every class, and not only those that lead."""
+    of_many: bool
+    """More than MOST_RANKED classes, of which it reads out those that lead unless it is to show all."""
 
     @staticmethod
     def is_enough_for(view: View) -> bool:
@@ -75,14 +76,14 @@ class OneRow:
         with_energy: bool,
     ) -> "OneRow | None":
         """None where this way is not the shorter one, or not the same."""
-        shows_all = 1 < len(names) <= MOST_CLASSES
+        of_many = len(names) > MOST_RANKED
         if activation != softmax.__name__ or isinstance(temperature, np.ndarray):
             return None
-        if not shows_all and len(names) <= MOST_RANKED:
+        if not (1 < len(names) <= MOST_CLASSES or of_many):
             return None
         quantile = routing.set_quantile
         # Whatever the mass before it, a class of this quantile is in the set.
-        if not shows_all and quantile is not None and np.max(quantile) >= 1.0:
+        if of_many and quantile is not None and np.max(quantile) >= 1.0:
             return None
         if routing.set_quantile is not None and routing.set_score is not mass_before:
             return None
@@ -98,14 +99,15 @@ class OneRow:
             route_of_class,
             None if quantile is None else np.broadcast_to(quantile, len(names)).tolist(),
             0.0 if quantile is None else float(np.max(quantile)),
-            shows_all,
+            of_many,
         )
 
-    def __call__(self, logits: NDArray[np.floating], profile: int) -> Readout | None:
+    def __call__(self, logits: NDArray[np.floating], profile: int, *, shows_all: bool = False) -> Readout | None:
         """
         None for the rows whose way is longer: logits that are not finite.
 
-        And, where it does not show all, a prediction set that the leading classes do not hold, or many of them alike.
+        And, of very many classes, a prediction set that the leading ones do not hold, or many of those alike.
+        `shows_all`: of very many classes, too.
         """
         # Wider ones may leave the range when a temperature below 1 divides them.
         if len(logits) != 1 or logits.dtype != np.float32:
@@ -114,7 +116,7 @@ class OneRow:
         if self._bias is not None:
             scaled += self._bias
         top = _max(scaled)
-        if not isfinite(top) or not (self.shows_all or isfinite(_min(scaled))):
+        if not isfinite(top) or (self.of_many and not isfinite(_min(scaled))):
             return None
         scaled -= top
         probabilities = np.exp(scaled)
@@ -153,10 +155,11 @@ class OneRow:
             candidates = {0: offered(spanned, by_route, self._routing)}
         if not self._routing.calibrated:
             reason = _UNCALIBRATED
+        order = top_k(probabilities[None], len(probabilities)) if shows_all and self.of_many else None
         return Readout(
             finite=(True,),
-            shown=(names,),
-            probabilities=(ranked,),
+            shown=(names,) if order is None else order,
+            probabilities=(ranked,) if order is None else probabilities[order],
             label=(classes[0],),
             confidence=(ranked[0],),
             margin=(ranked[0] - ranked[1],),
@@ -178,7 +181,7 @@ class OneRow:
         None where very many share the probability of the last that leads.
         """
         names = self._names
-        if not self.shows_all:
+        if self.of_many:
             # The leaders of a few hundred columns are found sooner than those of all, and are at least as many.
             columns = probabilities[: len(names) // _N_COLUMNS * _N_COLUMNS].reshape(-1, _N_COLUMNS)
             least = np.partition(_max(columns, axis=0), -N_LEADING)[-N_LEADING]
@@ -221,4 +224,4 @@ class OneRow:
                 places.append(place)
             # A sum that rounds above 1 would keep a class out of the set that holds every class.
             before = min(before + probability, 1.0)
-        return places if self.shows_all else None
+        return None if self.of_many else places

@@ -86,7 +86,7 @@ def put(
             answering,
             profile=call.profile,
             counted=call.counted,
-            leads=call.leads,
+            view=call.view,
             expires_at=min(expires_at, call.expires_at),
         )
     except SoftgateError as exc:

@@ -16,6 +16,7 @@ from graphs import linear, load_classifier, logarithm, write_calibration, write_
 from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
 from softgate.policy.monitor.axes import MEASURES
+from softgate.policy.one_row import N_LEADING
 from softgate.policy.scoring import MOST_RANKED
 from softgate.types import Action, View
 from softgate.web.protocols.hugging_face import labelled
@@ -96,12 +97,12 @@ def test_a_row_without_finite_logits_has_none(tmp_path: Path) -> None:
     assert found == [[0, 0, 4]] * 2
 
 
-def served(classifier: Classifier, row: list[float], *, leads: bool) -> Part:
+def served(classifier: Classifier, row: list[float], view: View | None) -> Part:
     """A request's rows, as an encoder gets them."""
     found: list[Any] = []
 
     async def put() -> None:
-        classifier.put(classifier.check([row]), found.append, profile=None, counted=True, leads=leads)
+        classifier.put(classifier.check([row]), found.append, profile=None, counted=True, view=view)
         while not found:
             await asyncio.sleep(0)
 
@@ -119,10 +120,10 @@ def random_classifier(folder: Path, scale: float) -> Classifier:
     return load_classifier(folder)
 
 
-@pytest.mark.parametrize("leads", [False, True])
+@pytest.mark.parametrize("view", [None, View(), View(top_k=5), View(top_k=N_LEADING + 1), View(top_p=0.9)])
 @pytest.mark.parametrize("scale", [0.1, 1.0, 12.0])
 def test_a_row_of_very_many_labels_is_answered_and_counted_as_among_others(
-    tmp_path: Path, scale: float, *, leads: bool
+    tmp_path: Path, scale: float, view: View | None
 ) -> None:
     alone, together = (random_classifier(tmp_path / place, scale) for place in ("alone", "together"))
     rows = np.random.default_rng(1).normal(size=(30, 4)).tolist()
@@ -131,7 +132,7 @@ def test_a_row_of_very_many_labels_is_answered_and_counted_as_among_others(
     together.monitor.predictions(expected.predictions)
     wanted = {top_k: prediction_objects(together, expected, View(top_k=top_k)) for top_k in (1, 5, 32, 33, None)}
     for place, row in enumerate(rows):
-        one = served(alone, row, leads=leads)
+        one = served(alone, row, view)
         for top_k, answers in wanted.items():
             (found,) = prediction_objects(alone, one, View(top_k=top_k))
             assert orjson.dumps(found) == orjson.dumps(answers[place])

@@ -15,7 +15,6 @@ import orjson
 from softgate.errors import InvalidInput
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import Classifier
-from softgate.policy.one_row import OneRow
 from softgate.types import View
 from softgate.web.errors import Problem
 from softgate.web.protocols.native import decode, decode_inputs, decode_rows
@@ -82,7 +81,7 @@ class HuggingFace:
             classifier,
             classifier.check(_rows(bytes(asked.inputs), classifier)),
             lambda part: Answer(orjson.dumps([labelled(row) for row in ranked(classifier, part, view)])),
-            leads=OneRow.is_enough_for(view) and ranked is rankings,
+            view=view if ranked is rankings else None,
         )
 
     @staticmethod

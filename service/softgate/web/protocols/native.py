@@ -18,7 +18,6 @@ from softgate.errors import MalformedBody
 from softgate.policy.batch import Part
 from softgate.policy.catalogue import Catalogue
 from softgate.policy.classifier import EVERYTHING, Classifier
-from softgate.policy.one_row import OneRow
 from softgate.policy.readout import Readout
 from softgate.runtime.inputs import Input
 from softgate.types import View
@@ -56,7 +55,7 @@ class Native:
             classifier.check(values),
             partial(_encode_answer, classifier, view, identity=asked.id, with_logits=asked.logits),
             profile=asked.profile,
-            leads=OneRow.is_enough_for(view) and not asked.logits,
+            view=None if asked.logits else view,
             fall_back=partial(_encode_fallback, classifier, asked) if classifier.degrades else None,
         )
 

@@ -8,7 +8,7 @@ from typing import Protocol as Interface
 from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
 from softgate.policy.readout import Readout
-from softgate.types import Rows
+from softgate.types import Rows, View
 from softgate.web.errors import Problem
 from softgate.web.head import Headers
 
@@ -54,7 +54,7 @@ class Request:
 class Call:
     """What a request comes to: rows for a classifier, and how its predictions are written."""
 
-    __slots__ = ("classifier", "counted", "encode", "expires_at", "fall_back", "leads", "profile", "rows")
+    __slots__ = ("classifier", "counted", "encode", "expires_at", "fall_back", "profile", "rows", "view")
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Call:
         counted: bool = True,
         fall_back: "Callable[[Readout], Answer] | None" = None,
         expires_at: float = math.inf,
-        leads: bool = False,
+        view: View | None = None,
     ) -> None:
         self.classifier = classifier
         self.rows = rows
@@ -77,8 +77,8 @@ class Call:
         """The answer that says for each row to fall back, where the model's card wants one."""
         self.expires_at = expires_at
         """As a request's, where its body says so too: the earlier counts."""
-        self.leads = leads
-        """Whether its answer shows no more labels than `OneRow` reads out of very many."""
+        self.view = view
+        """What its answer shows; None where that is not all that the answer tells."""
 
 
 class Answer(NamedTuple):
