@@ -97,7 +97,7 @@ clean:  ## remove what the other targets made
 	touch $@
 
 # Beside the sources and not among them, where it would be loaded in place of what is edited next.
-build/compiled/made: .venv/compile hatch_build.py pyproject.toml $(shell find service -name '*.py')
+build/compiled/made: .venv/compile hatch_build.py pyproject.toml $(shell find service -name '*.py' -o -name '*.c')
 	rm -rf build/compiled build/wheels
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
 		--no-build-isolation --wheel-dir build/wheels .

@@ -29,7 +29,7 @@ class Compile(BuildHookInterface[BuilderConfig]):
         self._folder = Path(tempfile.mkdtemp(prefix="softgate-compiled-"))
         try:
             with chdir(Path(self.root, SOURCES)):
-                _compile(self.config["modules"], self._folder)
+                _compile(self.config["modules"], self.config["c"], self._folder)
         except BaseException:
             shutil.rmtree(self._folder)
             raise
@@ -43,15 +43,19 @@ class Compile(BuildHookInterface[BuilderConfig]):
             shutil.rmtree(self._folder)
 
 
-def _compile(modules: Sequence[str], folder: Path) -> None:
-    """Leaves the libraries of these modules, in the current folder, in `folder`/lib."""
+def _compile(modules: Sequence[str], c: Sequence[str], folder: Path) -> None:
+    """Leaves the libraries of these modules and of what is C already, in the current folder, in `folder`/lib."""
     from mypyc.build import mypycify
-    from setuptools import Distribution
+    from setuptools import Distribution, Extension
 
     arguments = ["--config-file=../pyproject.toml", "--follow-imports=silent", "--ignore-missing-imports"]
     # What is imported may be newer here than where the linter ran.
     arguments += ["--no-warn-unused-ignores", f"--cache-dir={folder / 'types'}"]
     extensions = mypycify([*arguments, *modules], target_dir=str(folder / "c"))
+    flags = ["-Wall", "-Wextra", "-Werror"]
+    extensions += [
+        Extension(source.removesuffix(".c").replace("/", "."), [source], extra_compile_args=flags) for source in c
+    ]
     command = Distribution({"name": "softgate", "ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(folder / "lib"), str(folder / "tmp")
     command.parallel = os.cpu_count()

@@ -25,6 +25,12 @@ def test_each_module_runs_as_the_others(module: str) -> None:
     assert Path(spec.origin).suffix == (".so" if is_compiled() else ".py")
 
 
+@pytest.mark.parametrize("source", HOOK["c"])
+def test_what_is_written_in_c_is_there_where_it_was_compiled(source: str) -> None:
+    assert (ROOT / "service" / source).exists()
+    assert (find_spec(source.removesuffix(".c").replace("/", ".")) is not None) == is_compiled()
+
+
 def test_what_was_compiled_is_what_is_loaded() -> None:
     """`make test COMPILED=1` says where."""
     places = map(Path, os.environ.get("PYTHONPATH", "").split(os.pathsep))

@@ -5,7 +5,6 @@ A thin shell: it runs a model's graph on threads of its own or on the event loop
 batch, has it scored and decided in one go, and counts it.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from softgate.errors import InvalidInput, NotReady, ShapeMismatch, TooManyRows
 from softgate.policy.batch import Batch, Part, Query
 from softgate.policy.decision import decide, decide_labels, profile_row, routing
+from softgate.policy.label_keys import LabelKeys
 from softgate.policy.monitor.counts import Monitor
 from softgate.policy.one_row import OneRow
 from softgate.policy.placement import cheapest, is_short, most_runs, n_tried, side_by_side, started
@@ -53,8 +53,7 @@ class Classifier:
         self._activation = card.activation
         self.names = np.array(self.labels, dtype=object)
         """The labels, to be looked up by many columns at once."""
-        self.keys = _keys(self.labels) if len(self.labels) > MOST_RANKED else None
-        """The same as keys of an object in JSON, each behind a comma, where to look up and write them takes longest."""
+        self.keys = LabelKeys(self.labels) if len(self.labels) > MOST_RANKED else None
         self.columns = {label: column for column, label in enumerate(self.labels)}
         self.one_row = OneRow.fitting(
             activation=card.activation,
@@ -277,10 +276,6 @@ class Classifier:
 
 def _is_short_and_single(query: Query) -> bool:
     return is_short(query.rows)
-
-
-def _keys(labels: Sequence[str]) -> NDArray[np.object_]:
-    return np.array([b",%b:" % json.dumps(label, ensure_ascii=False).encode() for label in labels], dtype=object)
 
 
 def _group(rows: Rows) -> object:

@@ -139,10 +139,8 @@ def _row(row: int, classifier: Classifier, readout: Readout, most: int | None) -
 def _by_label(classifier: Classifier, shown: Sequence[str] | Indices, probabilities: Sequence[float] | Floats) -> Any:
     if classifier.keys is None or not isinstance(shown, np.ndarray):
         return dict(zip(shown, probabilities, strict=True))
-    pieces = [b""] * (2 * len(shown))
-    pieces[::2] = classifier.keys[shown].tolist()
-    pieces[1::2] = orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
-    return orjson.Fragment(b"{%b}" % b"".join(pieces)[1:])
+    numbers = orjson.dumps(probabilities, option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.Fragment(classifier.keys.object(shown, numbers))
 
 
 def decision_object(row: int, classifier: Classifier, readout: Readout) -> dict[str, Any]:

@@ -1,0 +1,3 @@
+from softgate.types import Indices
+
+def joined(text: bytes, starts: Indices, columns: Indices, numbers: bytes, /) -> bytes: ...
