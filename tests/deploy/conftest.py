@@ -56,7 +56,8 @@ def calibration(toys: Path) -> Mapping[str, Any]:
     return found
 
 
-@pytest.fixture(scope="session")
+# Not for the whole run: what scrapes every moment would take its time from all other tests.
+@pytest.fixture(scope="module")
 def fleets(toys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[int, Prometheus]]:
     """By size, after the traffic."""
     with watched(toys, lambda: tmp_path_factory.mktemp("prometheus")) as running:

@@ -32,7 +32,7 @@ def test_promtool_refuses_an_exposition_without_help(exposition: str) -> None:
     assert answer.returncode != 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prometheus(fleets: Mapping[int, Prometheus]) -> Prometheus:
     return fleets[2]
 
