@@ -21,19 +21,28 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /build
 
-# The dependencies come first: their layer is made again only when the lock file changes.
-COPY requirements.txt ./
+# What makes machine code of the hot path needs a C compiler, whichever the base has packages of.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
+# The dependencies come first: their layer is made again only when the lock files change.
+COPY requirements.txt requirements-compile.txt ./
 # Without pip: a service has nothing to install. The base image's pip fills the environment from outside.
 RUN python -m venv --without-pip /venv \
-    && pip --python /venv install --require-hashes --requirement requirements.txt
+    && pip --python /venv install --require-hashes --requirement requirements.txt \
+    && pip --python /venv install --require-hashes --requirement requirements-compile.txt
 
-COPY LICENSE README.md pyproject.toml ./
+COPY LICENSE README.md hatch_build.py pyproject.toml ./
 COPY service ./service
-# The lock file holds the build backend as well, so this step fetches nothing. The backend leaves when its work is
+# The lock files hold what builds and compiles as well, so this step fetches nothing. Both leave when their work is
 # done; the last two commands fail the build if what stays needs what left, or does not start.
-RUN pip --python /venv wheel --no-index --no-deps --no-build-isolation --wheel-dir dist . \
+RUN HATCH_BUILD_HOOK_ENABLE_CUSTOM=true \
+        pip --python /venv wheel --no-index --no-deps --no-build-isolation --wheel-dir dist . \
     && pip --python /venv install --no-index --no-deps dist/*.whl \
     && pip --python /venv uninstall --yes hatchling editables pathspec pluggy tomlkit trove-classifiers \
+        mypy mypy-extensions librt ast-serialize setuptools \
     && pip --python /venv check \
     && /venv/bin/softgate --version
 
