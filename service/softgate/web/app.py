@@ -115,6 +115,7 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
         version=__version__,
         description=DESCRIPTION,
         lifespan=_lifespan(parts),
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -133,7 +134,7 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
         orders = Orders(parts.reloads, clock=parts.clock, limit=parts.settings.probe_seconds)
         api.include_router(admin.routes(parts.catalogue, orders))
         api.include_router(repository.control_routes(repository.Control(parts.catalogue, orders), bodies))
-    api.include_router(docs.routes(title="softgate"))
+    api.include_router(docs.routes(api))
     _add_metrics(api, parts.exposition)
     _add_problems(api, parts.counts, list(protocols.values()))
     return api
@@ -166,8 +167,10 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        _work_out_routes(app)
         loading = asyncio.create_task(load())
+        # It is on its way to a thread.
+        await asyncio.sleep(0)
+        _work_out_routes(app)
         if not parts.alone:
             await loading
             # Others load the same models, and where one of them fails none of them is to be seen.
