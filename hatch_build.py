@@ -52,10 +52,7 @@ def _compile(modules: Sequence[str], c: Sequence[str], folder: Path) -> None:
     # What is imported may be newer here than where the linter ran.
     arguments += ["--no-warn-unused-ignores", f"--cache-dir={folder / 'types'}"]
     extensions = mypycify([*arguments, *modules], target_dir=str(folder / "c"))
-    flags = ["-Wall", "-Wextra", "-Werror"]
-    extensions += [
-        Extension(source.removesuffix(".c").replace("/", "."), [source], extra_compile_args=flags) for source in c
-    ]
+    extensions += [Extension(source.removesuffix(".c").replace("/", "."), [source]) for source in c]
     command = Distribution({"name": "softgate", "ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib, command.build_temp = str(folder / "lib"), str(folder / "tmp")
     command.parallel = os.cpu_count()

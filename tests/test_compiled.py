@@ -2,13 +2,17 @@
 
 import os
 import re
+import subprocess
+import sysconfig
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from softgate.policy import label_keys
 from softgate.runtime.compiled import is_compiled
+from tools import absent, tool
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -29,6 +33,20 @@ def test_each_module_runs_as_the_others(module: str) -> None:
 def test_what_is_written_in_c_is_there_where_it_was_compiled(source: str) -> None:
     assert (ROOT / "service" / source).exists()
     assert (find_spec(source.removesuffix(".c").replace("/", ".")) is not None) == is_compiled()
+
+
+@pytest.mark.parametrize("source", HOOK["c"])
+def test_no_compiler_has_doubts_of_what_is_written_in_c(source: str) -> None:
+    headers = Path(sysconfig.get_path("include"))
+    if not (headers / "Python.h").exists():
+        absent("Python's headers are not installed.")
+    flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", f"-I{headers}"]
+
+    subprocess.run([tool("gcc"), *flags, str(ROOT / "service" / source)], check=True)
+
+
+def test_c_writes_labels_where_it_was_compiled() -> None:
+    assert (label_keys._joined is not None) == is_compiled()
 
 
 def test_what_was_compiled_is_what_is_loaded() -> None:

@@ -1,3 +1,4 @@
-from softgate.types import Indices
+import numpy as np
+from numpy.typing import NDArray
 
-def joined(text: bytes, starts: Indices, columns: Indices, numbers: bytes, /) -> bytes: ...
+def joined(text: bytes, starts: NDArray[np.int64], columns: NDArray[np.int64], numbers: bytes, /) -> bytes: ...
