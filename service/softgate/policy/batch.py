@@ -79,7 +79,11 @@ class Batch:
         return self._readout
 
     def shorten(self, view: View) -> Readout | None:
-        """Read out one row of very many classes as far as `view` shows them; None where that has no shorter way."""
+        """
+        Read out one row of very many classes as far as `view` shows them; None where that has no shorter way.
+
+        What shows all becomes the readout, what shows a few is `leading`.
+        """
         if view.shows_all:
             self._readout = self._one_row(of_many=True, shows_all=True)
             return self._readout

@@ -107,7 +107,7 @@ class OneRow:
         None for the rows whose way is longer: logits that are not finite.
 
         And, of very many classes, a prediction set that the leading ones do not hold, or many of those alike.
-        `shows_all`: of very many classes, too.
+        `shows_all`: show very many classes all, in order, and not only the leading ones.
         """
         # Wider ones may leave the range when a temperature below 1 divides them.
         if len(logits) != 1 or logits.dtype != np.float32:

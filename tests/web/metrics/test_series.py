@@ -209,6 +209,24 @@ def test_estimates_and_drifted_labels_are_of_the_last_hour(bundle: Bundle) -> No
     assert of(series, "softgate_drifted_labels") == {("vanished",): 0, ("exploded",): 0}
 
 
+def test_an_alarm_before_the_last_hour_leaves_its_estimates_valid(bundle: Bundle) -> None:
+    fleet, valid = Fleet(bundle), "softgate_estimated_accuracy_valid"
+    fleet.answer(logits(300, scale=0.5, seed=1))
+    fleet.step()
+    for detector, raised in fleet.alarms().items():
+        if raised:
+            fleet.acknowledge(detector)
+    fleet.step()
+    early = set(of(parsed(fleet.scrape()), valid).values())
+    for _ in range(2):
+        fleet.step(seconds=3700)
+    fleet.answer(logits(N_ROWS, seed=2))
+    fleet.step()
+
+    assert early == {0}
+    assert set(of(parsed(fleet.scrape()), valid).values()) == {1}
+
+
 def test_labels_that_vanished_or_exploded_are_counted(tmp_path: Path) -> None:
     labels = [f"label {place}" for place in range(12)]
     fleet = Fleet(referenced(tmp_path / "toy", logits(3000, n_labels=12), labels=labels))

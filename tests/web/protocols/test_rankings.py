@@ -1,6 +1,7 @@
 """Labels in order, as the dialects show them that have no more to say."""
 
 import asyncio
+import time
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import orjson
 import pytest
 from scipy.special import softmax
 
+from app_parts import parts_of
 from graphs import linear, load_classifier, logarithm, write_calibration, write_model
 from softgate.policy.batch import Part
 from softgate.policy.classifier import Classifier
@@ -20,7 +22,9 @@ from softgate.policy.one_row import N_LEADING
 from softgate.policy.scoring import MOST_RANKED
 from softgate.types import Action, View
 from softgate.web.protocols.hugging_face import labelled
+from softgate.web.protocols.native import Native
 from softgate.web.protocols.predictions import logit_rankings, prediction_objects, rankings
+from softgate.web.protocols.protocol import Request
 
 N_CLASSES = MOST_RANKED + 400
 ROW = [0.0, 2.0, 0.0, 1.0]
@@ -97,12 +101,12 @@ def test_a_row_without_finite_logits_has_none(tmp_path: Path) -> None:
     assert found == [[0, 0, 4]] * 2
 
 
-def served(classifier: Classifier, row: list[float], view: View | None) -> Part:
+def served(classifier: Classifier, row: list[float], view: View | None, *, profile: str | None = None) -> Part:
     """A request's rows, as an encoder gets them."""
     found: list[Any] = []
 
     async def put() -> None:
-        classifier.put(classifier.check([row]), found.append, profile=None, counted=True, view=view)
+        classifier.put(classifier.check([row]), found.append, profile=profile, counted=True, view=view)
         while not found:
             await asyncio.sleep(0)
 
@@ -112,12 +116,48 @@ def served(classifier: Classifier, row: list[float], view: View | None) -> Part:
     return part
 
 
-def random_classifier(folder: Path, scale: float) -> Classifier:
-    weights = np.random.default_rng(0).normal(scale=scale, size=(4, N_CLASSES)).astype(np.float32)
-    labels = [f"label{column}" for column in range(N_CLASSES)]
-    write_model(folder, linear(weights), name="wide", labels=labels, routing="threshold = 0.7")
-    write_calibration(folder, temperature=1.3, set_quantile=0.9)
+def random_classifier(folder: Path, scale: float, *, n_classes: int = N_CLASSES) -> Classifier:
+    weights = np.random.default_rng(0).normal(scale=scale, size=(4, n_classes)).astype(np.float32)
+    labels = [f"label{column}" for column in range(n_classes)]
+    routing = "[routing.profiles.bold]\nprecision = 0.5"
+    write_model(folder, linear(weights), name="wide", labels=labels, routing=routing)
+    write_calibration(folder, temperature=1.3, set_quantile=0.9, thresholds={"default": 0.7, "bold": 0.0})
     return load_classifier(folder)
+
+
+@pytest.mark.parametrize("view", [None, View(), View(top_k=5)])
+@pytest.mark.parametrize("n_classes", [5, N_CLASSES])
+def test_a_row_alone_is_decided_by_its_profile(tmp_path: Path, n_classes: int, view: View | None) -> None:
+    classifier = random_classifier(tmp_path / "wide", 12.0, n_classes=n_classes)
+    told = [
+        prediction_objects(classifier, served(classifier, ROW, view, profile=profile), view or View())[0]["decision"]
+        for profile in (None, "bold")
+    ]
+    classifier.close()
+
+    assert [decision["threshold"] for decision in told] == [0.7, 0.0]
+
+
+def test_a_row_of_very_many_labels_takes_the_short_way_as_far_as_it_is_shown(tmp_path: Path) -> None:
+    random_classifier(tmp_path / "wide", 12.0).close()
+    catalogue = parts_of(tmp_path).catalogue
+    catalogue.load(threads=1, clock=time.monotonic, max_rows=32)
+    views: dict[str, dict[str, object]] = {
+        "all": {},
+        "some": {"top_k": 5},
+        "warm": {"temperature": 2.0},
+        "told": {"logits": True},
+    }
+    ways = {}
+    for name, asked in views.items():
+        body = orjson.dumps({"inputs": [ROW], **asked})
+        call = Native(catalogue).read(Request("wide", None, content_type=b"", headers=[], body=body, started=0.0))
+        batch = served(call.classifier, ROW, call.view).batch
+        ways[name] = batch.is_read_out, batch.leading is not None
+    catalogue.close()
+
+    long = False, False
+    assert ways == {"all": (True, False), "some": (False, True), "warm": long, "told": long}
 
 
 @pytest.mark.parametrize("view", [None, View(), View(top_k=5), View(top_k=N_LEADING + 1), View(top_p=0.9)])
