@@ -124,17 +124,23 @@ def create_api(parts: Parts, protocols: Mapping[str, Protocol]) -> FastAPI:
     )
     for published in PUBLISHED:
         _publish(api, published, protocols[published.protocol], parts)
-    api.include_router(models.routes(parts.catalogue))
-    api.include_router(drift.routes(parts.catalogue, parts.board, parts.clock))
-    api.include_router(health.routes(parts.catalogue, parts.reloads))
-    api.include_router(control.routes(parts.catalogue, parts.board, clock=parts.clock, admin=parts.settings.admin))
     bodies = repository.Bodies(parts.settings.max_body_bytes)
-    api.include_router(repository.index_routes(parts.catalogue, bodies))
+    routers = [
+        models.routes(parts.catalogue),
+        drift.routes(parts.catalogue, parts.board, parts.clock),
+        health.routes(parts.catalogue, parts.reloads),
+        control.routes(parts.catalogue, parts.board, clock=parts.clock, admin=parts.settings.admin),
+        repository.index_routes(parts.catalogue, bodies),
+    ]
     if parts.settings.admin:
         orders = Orders(parts.reloads, clock=parts.clock, limit=parts.settings.probe_seconds)
-        api.include_router(admin.routes(parts.catalogue, orders))
-        api.include_router(repository.control_routes(repository.Control(parts.catalogue, orders), bodies))
-    api.include_router(docs.routes(api))
+        routers += [
+            admin.routes(parts.catalogue, orders),
+            repository.control_routes(repository.Control(parts.catalogue, orders), bodies),
+        ]
+    for router in (*routers, docs.routes(api)):
+        # FastAPI works out once more what is included, when a request first meets it: 30 ms in which all others wait.
+        api.router.routes += router.routes
     _add_metrics(api, parts.exposition)
     _add_problems(api, parts.counts, list(protocols.values()))
     return api
@@ -168,9 +174,6 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(load())
-        # It is on its way to a thread.
-        await asyncio.sleep(0)
-        _work_out_routes(app)
         if not parts.alone:
             await loading
             # Others load the same models, and where one of them fails none of them is to be seen.
@@ -181,13 +184,6 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
         parts.catalogue.close()
 
     return lifespan
-
-
-def _work_out_routes(app: FastAPI) -> None:
-    """FastAPI does so when a request first meets them: for 30 ms nobody else would be answered, measured."""
-    nowhere = {"type": "http", "method": "GET", "path": "/", "root_path": "", "headers": []}
-    for route in app.routes:
-        route.matches(nowhere)
 
 
 def _keep_what_is_loaded() -> None:

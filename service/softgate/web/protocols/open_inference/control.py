@@ -53,14 +53,12 @@ def routes(catalogue: Catalogue, board: Board, *, clock: Callable[[], float], ad
         """Those that are still being loaded are among them."""
         return ModelNames(models=list(catalogue.bundles))
 
-    router.include_router(_of_counts(catalogue, board, clock))
-    router.include_router(_of_models(catalogue))
+    _add_counts(router, catalogue, board, clock)
+    _add_models(router, catalogue)
     return router
 
 
-def _of_models(catalogue: Catalogue) -> APIRouter:
-    router = APIRouter()
-
+def _add_models(router: APIRouter, catalogue: Catalogue) -> None:
     @router.get(MODEL, summary="One model")
     @router.get(VERSION, summary="One model with its version named")
     async def get_model(model: str, version: str | None = None) -> ModelMetadata:
@@ -87,12 +85,8 @@ def _of_models(catalogue: Catalogue) -> APIRouter:
         """In the form that Triton gives it: what stands in the card, as far as there is a word for it."""
         return metadata.configuration(find(catalogue, model, version))
 
-    return router
 
-
-def _of_counts(catalogue: Catalogue, board: Board, clock: Callable[[], float]) -> APIRouter:
-    router = APIRouter()
-
+def _add_counts(router: APIRouter, catalogue: Catalogue, board: Board, clock: Callable[[], float]) -> None:
     def told(*models: Watched) -> Statistics:
         total, now, unix_time = board.counts.total(), clock(), time.time()
         return Statistics(model_stats=[statistics(board, each, total, now=now, unix_time=unix_time) for each in models])
@@ -108,8 +102,6 @@ def _of_counts(catalogue: Catalogue, board: Board, clock: Callable[[], float]) -
     async def model_statistics(model: str, version: str | None = None) -> Statistics:
         """Of all workers since the server started; they go on over reloads."""
         return told(board.watched[_bundle(catalogue, model, version).name])
-
-    return router
 
 
 def _bundle(catalogue: Catalogue, name: str, version: str | None) -> Bundle:
