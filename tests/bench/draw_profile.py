@@ -38,6 +38,7 @@ from softgate.policy.catalogue import Catalogue  # noqa: E402
 from softgate.policy.classifier import Classifier  # noqa: E402
 from softgate.policy.monitor.counts import Monitor  # noqa: E402
 from softgate.runtime.batcher import Batcher  # noqa: E402
+from softgate.runtime.compiled import is_compiled  # noqa: E402
 from softgate.runtime.repository import Model  # noqa: E402
 from softgate.runtime.session import Session  # noqa: E402
 from softgate.web.app import create_app  # noqa: E402
@@ -200,6 +201,10 @@ def draw(stages: Stages) -> None:
 
 
 def main() -> None:
+    if is_compiled():
+        sys.exit(
+            "Expected softgate as Python: what is compiled calls its own parts without a look at what watches them."
+        )
     with tempfile.TemporaryDirectory() as scratch, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         workloads = {"64 numbers": tiny(Path(scratch)), "clinc150": text()}
         bare = {name: runner.run(play(workload)) for name, workload in workloads.items()}
