@@ -375,7 +375,7 @@ def _steps_per_second() -> float:
     n_steps = 50_000
     session = ort.InferenceSession(_looping(n_steps), providers=["CPUExecutionProvider"])
     row = {"features": np.ones((1, 4), dtype=np.float32)}
-    return n_steps / min(timeit.repeat(lambda: session.run(None, row), number=1, repeat=5))
+    return n_steps / min(timeit.repeat(lambda: session.run(None, row), number=1, repeat=20))
 
 
 def _looping(n_steps: int) -> bytes:
