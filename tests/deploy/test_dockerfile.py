@@ -132,9 +132,7 @@ def build(folder: Path) -> None:
     moved = re.compile(r"(?<![\w.-])/(?=(?:venv|build)\b)")
     # The interpreter of the tests stands for that of the base image.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    # From the cache, which the image does without: what is in it was fetched for this machine once already.
-    chosen = {name: value for name, value in variables(BUILD).items() if name != "PIP_NO_CACHE_DIR"}
-    environment = {**os.environ, **chosen, "PATH": path}
+    environment = {**os.environ, **variables(BUILD), "PATH": path}
     place = folder
     for keyword, argument in BUILD:
         moved_argument = moved.sub(f"{folder}/", argument)
